@@ -1,0 +1,15 @@
+"""labkit: the code behind the image segmentation course, one module a chapter.
+
+Importing this package loads nothing heavy; import the module that you need::
+
+    from labkit import data, metrics, plots, training
+    from labkit.models.unet import unet_model
+"""
+
+import os
+
+# TensorFlow writes a dozen log lines about the processor when it starts; a notebook would show
+# them above the reader's first result. Its errors still reach Python as exceptions.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+__version__ = "0.1.0"

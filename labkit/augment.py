@@ -1,0 +1,107 @@
+"""Joint augmentation: image and mask move together, colours change in the image alone.
+
+The whole trick is in two lines of ``augment``: one matrix for both, and two ways to read pixels
+with it: between them (bilinear) for the image, the nearest one for the mask, whose labels can't
+be mixed. Random numbers come from NumPy, so that one seed gives one result on every backend.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from keras import ops
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How far each change may go, in both directions."""
+
+    flip: bool = True
+    rotation: float = 15.0  # degrees
+    zoom: float = 0.2  # 0.2: from 0.8 to 1.2 times as large
+    shift: float = 0.1  # of the side; with zoom this is a random crop
+    brightness: float = 0.15  # of the full range 0-255
+    contrast: float = 0.2  # 0.2: differences from the mean times 0.8 to 1.2
+    saturation: float = 0.3  # 0.3: differences from grey times 0.7 to 1.3
+
+
+def augment(images, masks, seed, strength=Strength()):
+    """A random change for each image of a batch, and the same movement for its mask.
+
+    Args:
+        images: ``[B, H, W, 3]``, 0-255.
+        masks: integers ``[B, H, W, 1]``.
+        seed: an int or a sequence of ints; the same seed gives the same change.
+        strength: how far the changes go.
+
+    Returns:
+        images float32 ``[B, H, W, 3]`` in 0-255, masks uint8 ``[B, H, W, 1]`` with no label that
+        was not there. What lies outside the picture is filled by its mirror image.
+
+    Raises:
+        ValueError: if the shapes do not belong together.
+    """
+    if np.ndim(images) != 4 or np.shape(masks) != (*np.shape(images)[:3], 1):
+        raise ValueError(
+            f"images of shape {np.shape(images)} and masks of shape {np.shape(masks)}: "
+            "expected [B, H, W, 3] and [B, H, W, 1]"
+        )
+    rng = np.random.default_rng(seed)
+    matrix = random_matrix(rng, len(images), np.shape(images)[1:3], strength)
+    images = move(ops.cast(images, "float32"), matrix, "bilinear")
+    masks = move(ops.cast(masks, "float32"), matrix, "nearest")
+    return recolour(images, rng, strength), ops.cast(masks, "uint8")
+
+
+def random_matrix(rng, count, size, strength):
+    """One random flip, rotation, zoom and shift for each image, as projective transforms.
+
+    Args:
+        rng: a NumPy generator.
+        count: B, the number of images.
+        size: (H, W) in pixels.
+
+    Returns:
+        float32 ``[B, 8]``, what ``keras.ops.image.affine_transform`` takes: the pixel (x, y) of
+        the result is read at (a0 x + a1 y + a2, a3 x + a4 y + a5).
+    """
+    height, width = size
+    angle = np.radians(_between(rng, count, strength.rotation))
+    scale = 1 / (1 + _between(rng, count, strength.zoom))
+    mirror = np.where(rng.random(count) < 0.5 * strength.flip, -1.0, 1.0)
+    shift_x = _between(rng, count, strength.shift * width)
+    shift_y = _between(rng, count, strength.shift * height)
+
+    a0, a1 = scale * np.cos(angle) * mirror, -scale * np.sin(angle)
+    a3, a4 = scale * np.sin(angle) * mirror, scale * np.cos(angle)
+    # The centre of the result is read at the shifted centre of the input.
+    x, y = (width - 1) / 2, (height - 1) / 2
+    a2 = x + shift_x - a0 * x - a1 * y
+    a5 = y + shift_y - a3 * x - a4 * y
+    zero = np.zeros(count)
+    return np.stack([a0, a1, a2, a3, a4, a5, zero, zero], axis=1).astype("float32")
+
+
+def move(values, matrix, interpolation):
+    """Images or masks ``[B, H, W, C]`` moved by matrices ``[B, 8]``."""
+    options = {"fill_mode": "reflect", "data_format": "channels_last"}
+    return ops.image.affine_transform(values, matrix, interpolation=interpolation, **options)
+
+
+def recolour(images, rng, strength):
+    """Random contrast, saturation and brightness for each image ``[B, H, W, 3]``, 0-255."""
+
+    def factor(limit):
+        return (1 + _between(rng, len(images), limit)).astype("float32").reshape(-1, 1, 1, 1)
+
+    contrast, saturation = factor(strength.contrast), factor(strength.saturation)
+    brightness = 255 * (factor(strength.brightness) - 1)
+    mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
+    images = mean + (images - mean) * contrast
+    grey = ops.mean(images, axis=-1, keepdims=True)
+    images = grey + (images - grey) * saturation
+    return ops.clip(images + brightness, 0, 255)
+
+
+def _between(rng, count, limit):
+    """``count`` numbers from -limit to limit."""
+    return rng.uniform(-limit, limit, count)

@@ -1,0 +1,52 @@
+"""Batches for training: the same order and the same augmentation for the same seed and epoch."""
+
+import keras
+import numpy as np
+
+from labkit.augment import augment
+
+
+class Batches(keras.utils.PyDataset):
+    """A split, batch by batch, for ``fit``, ``evaluate`` and ``predict`` on every backend.
+
+    ``batches[i]`` is a pair (images ``[B, S, S, 3]``, masks uint8 ``[B, S, S, 1]``). What it
+    holds depends on the seed, the epoch and i alone, so an interrupted training can go on
+    exactly where it was.
+
+    Args:
+        split: a ``labkit.data.Split``.
+        batch_size: B; the last batch holds what is left.
+        seed: an int shuffles anew in each epoch; None keeps the split's order.
+        augmented: move and recolour the images (``labkit.augment``); needs a seed.
+    """
+
+    def __init__(self, split, batch_size=32, seed=None, augmented=False):
+        if len(split) == 0:
+            raise ValueError("the split is empty: there is nothing to make batches of")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size!r}: use a whole number of at least 1")
+        if augmented and seed is None:
+            raise ValueError("augmented batches are random: give a seed, such as seed=0")
+        super().__init__()
+        self.split, self.batch_size, self.seed, self.augmented = split, batch_size, seed, augmented
+        self.epoch = 0
+
+    def __len__(self):
+        """Batches in an epoch."""
+        return -(-len(self.split) // self.batch_size)
+
+    def __getitem__(self, index):
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}: use 0 to {len(self) - 1}")
+        order = np.arange(len(self.split))
+        if self.seed is not None:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
+        chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
+        images, masks = self.split.images[chosen], self.split.masks[chosen]
+        if self.augmented:
+            images, masks = augment(images, masks, seed=[self.seed, self.epoch, index])
+        return images, masks
+
+    def on_epoch_end(self):
+        """Called by Keras: the next epoch has another order."""
+        self.epoch += 1

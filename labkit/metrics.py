@@ -1,0 +1,243 @@
+"""Pixel accuracy, IoU and Dice: for each class, pooled over pixels or averaged over images.
+
+Every score starts from a confusion matrix: how many pixels of true class i were given class j.
+
+* **pooled** adds the matrices of all images first: every pixel counts the same.
+* **image** scores each image by itself and takes the mean: every image counts the same.
+
+A class that is neither in the mask nor in the prediction has no IoU (0 / 0). Here it scores
+``empty``, 1.0 by default: nothing was there, nothing was claimed.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from labkit import classes
+
+AVERAGES = ("pooled", "image")
+
+
+def confusion(mask, pred_mask, num_classes=classes.NUM_CLASSES):
+    """Confusion matrix of every image.
+
+    Args:
+        mask: true classes, integers ``[N, H, W]`` or ``[N, H, W, 1]``.
+        pred_mask: predicted classes, same shape.
+        num_classes: C, the number of classes.
+
+    Returns:
+        int64 ``[N, C, C]``; entry ``[n, i, j]`` counts the pixels of image n whose true class
+        is i and whose predicted class is j.
+
+    Raises:
+        ValueError: for other shapes, or a value outside 0 to C - 1.
+    """
+    mask = _labels(mask, "mask", num_classes)
+    pred_mask = _labels(pred_mask, "pred_mask", num_classes)
+    if mask.shape != pred_mask.shape:
+        shapes = f"mask has shape {mask.shape}, pred_mask {pred_mask.shape}"
+        raise ValueError(f"{shapes}: make them equal")
+    pairs = mask.reshape(len(mask), -1) * num_classes + pred_mask.reshape(len(mask), -1)
+    counts = [np.bincount(image, minlength=num_classes**2) for image in pairs]
+    return np.array(counts, np.int64).reshape(len(mask), num_classes, num_classes)
+
+
+def _labels(values, name, num_classes):
+    """Integer labels ``[N, H, W]``, checked."""
+    values = np.asarray(values)
+    if values.ndim == 4 and values.shape[-1] == 1:
+        values = values[..., 0]
+    if values.ndim != 3:
+        hint = "; logits become a mask by argmax over the last axis" if values.ndim == 4 else ""
+        raise ValueError(f"{name} needs shape [N, H, W] or [N, H, W, 1], got {values.shape}{hint}")
+    if len(values) == 0:
+        raise ValueError(f"{name} holds no image: a score of nothing is not defined")
+    if not np.issubdtype(values.dtype, np.integer):
+        raise ValueError(f"{name} needs whole numbers, got {values.dtype}: take argmax or cast it")
+    if values.min() < 0 or values.max() >= num_classes:
+        raise ValueError(
+            f"{name} holds {values.min()} to {values.max()}, but classes are 0 to {num_classes - 1}"
+        )
+    return values.astype(np.int64)
+
+
+def iou_from(matrix, empty=1.0):
+    """IoU of each class from confusion matrices ``[..., C, C]``: float64 ``[..., C]``.
+
+    IoU = both / (true + predicted - both), Jaccard's coefficient.
+    """
+    both, true, predicted = _areas(matrix)
+    return _ratio(both, true + predicted - both, empty)
+
+
+def dice_from(matrix, empty=1.0):
+    """Dice of each class from confusion matrices ``[..., C, C]``: float64 ``[..., C]``.
+
+    Dice = 2 both / (true + predicted), which is the F1 score of the pixels.
+    """
+    both, true, predicted = _areas(matrix)
+    return _ratio(2 * both, true + predicted, empty)
+
+
+def accuracy_from(matrix):
+    """Share of pixels on the diagonal of confusion matrices ``[..., C, C]``: float64 ``[...]``."""
+    matrix = np.asarray(matrix)
+    return np.trace(matrix, axis1=-2, axis2=-1) / matrix.sum((-2, -1))
+
+
+def _areas(matrix):
+    """Pixels that are in both, in the true and in the predicted region: each ``[..., C]``."""
+    matrix = np.asarray(matrix)
+    return np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1), matrix.sum(-2)
+
+
+def _ratio(part, whole, empty):
+    return np.where(whole > 0, part / np.maximum(whole, 1), empty)
+
+
+def iou(mask, pred_mask, average="pooled", num_classes=classes.NUM_CLASSES, empty=1.0):
+    """IoU of each class, float64 ``[C]``; ``average`` is "pooled" or "image"."""
+    return _averaged(iou_from, confusion(mask, pred_mask, num_classes), average, empty=empty)
+
+
+def dice(mask, pred_mask, average="pooled", num_classes=classes.NUM_CLASSES, empty=1.0):
+    """Dice of each class, float64 ``[C]``; ``average`` is "pooled" or "image"."""
+    return _averaged(dice_from, confusion(mask, pred_mask, num_classes), average, empty=empty)
+
+
+def accuracy(mask, pred_mask, num_classes=classes.NUM_CLASSES):
+    """Share of pixels with the right class, a float. Pooled; with images of one size, the mean
+    over images is the same number."""
+    return float(accuracy_from(confusion(mask, pred_mask, num_classes).sum(0)))
+
+
+def mean_iou(mask, pred_mask, num_classes=classes.NUM_CLASSES):
+    """Pooled IoU averaged over the classes that occur in the mask or the prediction, a float.
+
+    This is what "mean IoU" means in most papers, and what ``keras.metrics.MeanIoU`` computes.
+    """
+    return float(np.nanmean(iou(mask, pred_mask, "pooled", num_classes, empty=np.nan)))
+
+
+def _averaged(score_from, matrices, average, **options):
+    _check_average(average)
+    if average == "pooled":
+        return score_from(matrices.sum(0), **options)
+    return np.nanmean(score_from(matrices, **options), axis=0)
+
+
+def _check_average(average):
+    if average not in AVERAGES:
+        raise ValueError(f"average is {average!r}: use one of {', '.join(AVERAGES)}")
+
+
+def batch_confusion(y_true, logits):
+    """Confusion matrix of every image of a batch, through ``keras.ops``.
+
+    Args:
+        y_true: masks ``[B, H, W, 1]`` or ``[B, H, W]``.
+        logits: float ``[B, H, W, C]``, or probabilities: only the largest counts.
+
+    Returns:
+        float32 tensor ``[B, C, C]``, as ``confusion`` counts.
+
+    Raises:
+        ValueError: if the shapes do not belong together.
+    """
+    size, num_classes = tuple(logits.shape[1:3]), logits.shape[-1]
+    if len(logits.shape) != 4 or tuple(y_true.shape[1:3]) != size:
+        raise ValueError(
+            f"masks of shape {tuple(y_true.shape)} and logits of shape {tuple(logits.shape)}: "
+            "expected [B, H, W, 1] and [B, H, W, C] of one size"
+        )
+    pixels = size[0] * size[1]
+    y_true = ops.reshape(ops.cast(y_true, "int32"), (-1, pixels))
+    y_pred = ops.reshape(ops.argmax(logits, axis=-1), (-1, pixels))
+    true_hot = ops.one_hot(y_true, num_classes, dtype="float32")  # [B, P, C]
+    pred_hot = ops.one_hot(y_pred, num_classes, dtype="float32")  # [B, P, C]
+    return ops.matmul(ops.transpose(true_hot, (0, 2, 1)), pred_hot)  # [B, C, C]
+
+
+class _Score(keras.metrics.Metric):
+    """A score of one class, summed up batch by batch; a subclass says how in ``score``."""
+
+    def __init__(self, class_name, average="pooled", name=None, **options):
+        _check_average(average)
+        self.class_id = classes.number(class_name)
+        self.average = average
+        kind = type(self).__name__.lower()
+        super().__init__(name=name or f"{classes.NAMES[self.class_id]}_{kind}", **options)
+        shape = (classes.NUM_CLASSES, classes.NUM_CLASSES)
+        self.matrix = self.add_weight(name="matrix", shape=shape, initializer="zeros")
+        self.total = self.add_weight(name="total", shape=(), initializer="zeros")
+        self.images = self.add_weight(name="images", shape=(), initializer="zeros")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Add a batch: masks ``[B, H, W, 1]``, logits ``[B, H, W, C]``. Weights are not used."""
+        matrices = batch_confusion(y_true, y_pred)
+        self.matrix.assign_add(ops.sum(matrices, axis=0))
+        self.total.assign_add(ops.sum(self.score(matrices)))
+        self.images.assign_add(ops.cast(ops.shape(matrices)[0], "float32"))
+
+    def result(self):
+        """The score so far, a scalar tensor."""
+        if self.average == "pooled":
+            return self.score(self.matrix)
+        return ops.divide_no_nan(self.total, self.images)
+
+    def score(self, matrix):
+        """``[..., C, C]`` to the class's score ``[...]``."""
+        raise NotImplementedError
+
+    def areas(self, matrix):
+        """Pixels in both, in the true and in the predicted region of the class: each ``[...]``."""
+        k = self.class_id
+        return matrix[..., k, k], ops.sum(matrix[..., k, :], -1), ops.sum(matrix[..., :, k], -1)
+
+    def get_config(self):
+        name = classes.NAMES[self.class_id]
+        return {**super().get_config(), "class_name": name, "average": self.average}
+
+
+@keras.saving.register_keras_serializable("labkit")
+class IoU(_Score):
+    """IoU of one class over batches of masks and logits, as ``iou`` with ``empty=1``.
+
+    ``IoU("pet")`` pools the pixels; ``IoU("pet", average="image")`` averages over images.
+    """
+
+    def score(self, matrix):
+        both, true, predicted = self.areas(matrix)
+        union = true + predicted - both
+        return ops.where(union > 0, both / ops.maximum(union, 1.0), 1.0)
+
+
+@keras.saving.register_keras_serializable("labkit")
+class Dice(_Score):
+    """Dice of one class over batches of masks and logits, as ``dice`` with ``empty=1``."""
+
+    def score(self, matrix):
+        both, true, predicted = self.areas(matrix)
+        return ops.where(true + predicted > 0, 2 * both / ops.maximum(true + predicted, 1.0), 1.0)
+
+
+@keras.saving.register_keras_serializable("labkit")
+class MeanIoU(keras.metrics.MeanIoU):
+    """Keras's pooled mean IoU, set up for masks ``[B, H, W, 1]`` and logits ``[B, H, W, C]``.
+
+    Keras's own defaults expect class numbers as predictions and fail on logits.
+    """
+
+    def __init__(self, num_classes=classes.NUM_CLASSES, name="mean_iou", **options):
+        options.update(sparse_y_true=True, sparse_y_pred=False)
+        super().__init__(num_classes=num_classes, name=name, **options)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Add a batch; Keras expects labels without the last axis of one."""
+        y_true = ops.squeeze(y_true, -1) if len(y_true.shape) == len(y_pred.shape) else y_true
+        return super().update_state(y_true, y_pred, sample_weight)
+
+    def get_config(self):
+        base = super().get_config()
+        return {key: base[key] for key in ("num_classes", "name", "dtype")}

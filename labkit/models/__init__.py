@@ -1,0 +1,1 @@
+"""One file an architecture; ``encoder`` is what they share."""

@@ -1,0 +1,100 @@
+"""The course's U-Net: MobileNetV2 down, four ``upsample`` blocks up, skips across.
+
+U-Net: Ronneberger, Fischer and Brox (2015), arXiv:1505.04597. This form with a pretrained
+encoder is that of the TensorFlow segmentation tutorial and of the laboratory work.
+"""
+
+import keras
+from keras import layers
+
+from labkit import classes
+from labkit.models import encoder
+
+
+def upsample(filters, size=3, momentum=0.9, seed=0, name=None):
+    """A block that doubles height and width: ``[B, H, W, C]`` -> ``[B, 2H, 2W, filters]``.
+
+    The same block as ``pix2pix.upsample(filters, size)`` of tensorflow_examples (without its
+    dropout), but for the momentum: that of pix2pix is Keras's 0.99, with which the averages
+    that batch normalisation uses in prediction lag hundreds of steps behind the training.
+    """
+    start = keras.initializers.RandomNormal(0.0, 0.02, seed=seed)
+    block = [
+        layers.Conv2DTranspose(
+            filters, size, strides=2, padding="same", use_bias=False, kernel_initializer=start
+        ),
+        layers.BatchNormalization(momentum=momentum),
+        layers.ReLU(),
+    ]
+    return keras.Sequential(block, name=name)
+
+
+def unet_model(
+    num_classes=classes.NUM_CLASSES,
+    image_size=128,
+    weights="auto",
+    fine_tune=False,
+    pixel_range=(-1, 1),
+    momentum=0.9,
+    seed=0,
+):
+    """A U-Net from raw pixels to logits.
+
+    Args:
+        num_classes: C, the number of classes.
+        image_size: S, or (H, W), divisible by 32.
+        weights: of the encoder, see ``encoder.imagenet_weights``.
+        fine_tune: train the encoder too, its batch normalisation in inference mode. An encoder
+            without ImageNet weights is always trained, batch normalisation included.
+        pixel_range: what 0 and 255 become inside; ImageNet's weights were trained on (-1, 1).
+            The laboratory work uses (0, 1).
+        momentum: of the decoder's batch normalisation; the laboratory work uses 0.99.
+        seed: of the random weights.
+
+    Returns:
+        A Keras model: image ``[B, H, W, 3]``, 0-255, uint8 or float -> logits float32
+        ``[B, H, W, C]``.
+
+    Raises:
+        ValueError: for a size that is not divisible by 32, or fewer than two classes.
+    """
+    if num_classes < 2:
+        raise ValueError(f"num_classes is {num_classes}: background and object make at least 2")
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    encoder.check_size(height, width)  # before a download
+    weights_file = encoder.imagenet_weights(weights)
+    contract = encoder.mobilenet_v2(height, width, weights_file, seed)
+    contract.trainable = fine_tune or weights_file is None
+
+    image = keras.Input((height, width, 3), name="image")
+    x = rescaling(pixel_range)(image)
+    # training=False keeps ImageNet's averages in batch normalisation, frozen or fine-tuned.
+    taps = contract(x, training=False if weights_file else None)
+    logits = decoder(taps, num_classes, momentum, seed)
+    return keras.Model(image, logits, name="unet")
+
+
+def rescaling(pixel_range):
+    """The layer that maps 0-255 to ``pixel_range``."""
+    low, high = pixel_range
+    return layers.Rescaling((high - low) / 255, offset=low, name="rescaling")
+
+
+def decoder(taps, num_classes, momentum=0.9, seed=0):
+    """The expanding path: five encoder taps, finest first, to logits ``[B, H, W, C]``."""
+    *skips, x = taps  # x: 4x4x320 for a 128x128 image
+    for number, filters in enumerate((512, 256, 128, 64)):  # to 8x8, 16x16, 32x32, 64x64
+        size = 2 ** (number + 3)
+        block = upsample(filters, 3, momentum, 10 * seed + number, name=f"up_{size}")
+        x = layers.Concatenate(name=f"skip_{size}")([block(x), skips.pop()])
+    start = keras.initializers.GlorotUniform(seed=10 * seed + 4)
+    last = layers.Conv2DTranspose(  # 64x64 -> 128x128
+        num_classes,
+        3,
+        strides=2,
+        padding="same",
+        kernel_initializer=start,
+        dtype="float32",  # also when the rest computes in 16 bits
+        name="logits",
+    )
+    return last(x)

@@ -1,0 +1,169 @@
+"""Figures of the course: samples, predictions, errors, curves, confusion.
+
+Each function returns a Matplotlib figure, white behind and narrow, so that it can be read on a
+phone and on a dark page; a notebook shows it as the value of its cell.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.patches import Patch
+
+from labkit import classes
+
+WIDTH = 6.0  # inches; text of 11 points stays readable when a phone shows it at half the size
+SAMPLE_TITLES = ("image", "true mask", "predicted mask")
+ERRORS = {  # name, colour; distinct for colour-blind readers, dark to light
+    "missed": "#0072B2",
+    "false alarm": "#D55E00",
+    "found": "#F0E442",
+}
+
+
+def new_figure(rows=1, columns=1, height=2.4, **options):
+    """A figure and its axes; ``height`` is that of one row, in inches.
+
+    It is taken off pyplot's list of open figures: a cell that ends with it shows it once, and a
+    long notebook keeps no figure in memory.
+    """
+    size = (WIDTH, height * rows)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, facecolor="white", layout="constrained", **options
+    )
+    plt.close(figure)
+    return figure, axes
+
+
+def display_sample(display_list, titles=None):
+    """Image, true mask and, if there is one, predicted mask, side by side with a legend.
+
+    Args:
+        display_list: an image uint8 ``[H, W, 3]``, then one or two masks ``[H, W]`` or
+            ``[H, W, 1]`` of classes 0-2.
+        titles: one for each; None for "image", "true mask", "predicted mask".
+    """
+    titles = titles or SAMPLE_TITLES
+    figure, axes = new_figure(1, len(display_list), squeeze=False)
+    for axis, picture, title in zip(axes[0], display_list, titles, strict=False):
+        show_picture(axis, picture, title)
+    class_legend(figure)
+    return figure
+
+
+def show_predictions(images, masks, pred_masks, num=3):
+    """``num`` rows of image, true mask and predicted mask, with a legend.
+
+    Args:
+        images: uint8 ``[N, H, W, 3]``.
+        masks, pred_masks: classes ``[N, H, W, 1]``.
+    """
+    num = min(num, len(images))
+    figure, axes = new_figure(num, 3, height=2.0, squeeze=False)
+    for row, trio in zip(axes, zip(images, masks, pred_masks, strict=False), strict=False):
+        for axis, picture, title in zip(row, trio, SAMPLE_TITLES, strict=True):
+            show_picture(axis, picture, title if row is axes[0] else None)
+    class_legend(figure)
+    return figure
+
+
+def show_picture(axis, picture, title=None):
+    """An image ``[H, W, 3]`` or a mask ``[H, W]`` or ``[H, W, 1]`` in one axis, without ticks."""
+    picture = np.asarray(picture)
+    is_image = picture.ndim == 3 and picture.shape[-1] == 3
+    if is_image and picture.dtype != np.uint8:
+        picture = np.clip(np.round(picture), 0, 255).astype(np.uint8)
+    axis.imshow(picture if is_image else classes.colour_mask(picture), interpolation="nearest")
+    axis.set_title(title, fontsize=11)
+    axis.set_axis_off()
+
+
+def class_legend(figure):
+    """The three classes and their colours under the figure."""
+    swatches = [
+        Patch(facecolor=colour, edgecolor="black", label=name)
+        for name, colour in zip(classes.NAMES, classes.COLOURS, strict=True)
+    ]
+    figure.legend(handles=swatches, loc="outside lower center", ncols=3, frameon=False, fontsize=11)
+
+
+def overlay(image, mask, pred_mask, class_name="pet", axis=None):
+    """Where the prediction of one class is right and wrong, over the grey image.
+
+    Args:
+        image: uint8 ``[H, W, 3]``.
+        mask, pred_mask: classes ``[H, W]`` or ``[H, W, 1]``.
+        class_name: the class that counts.
+        axis: draw here, without a legend; None makes a figure.
+    """
+    k = classes.number(class_name)
+    true, predicted = np.squeeze(mask) == k, np.squeeze(pred_mask) == k
+    areas = {
+        "found": true & predicted,
+        "missed": true & ~predicted,
+        "false alarm": predicted & ~true,
+    }
+    grey = np.asarray(image).mean(-1, keepdims=True).repeat(3, axis=-1) / 255
+    for name, area in areas.items():
+        colour = np.array([int(ERRORS[name][i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        grey[area] = 0.35 * grey[area] + 0.65 * colour
+    if axis is not None:
+        axis.imshow(grey, interpolation="nearest")
+        axis.set_axis_off()
+        return axis.figure
+    figure, axis = new_figure(height=3.6)
+    axis.imshow(grey, interpolation="nearest")
+    axis.set_axis_off()
+    error_legend(figure, class_name)
+    return figure
+
+
+def error_legend(figure, class_name="pet"):
+    """What the colours of ``overlay`` mean, under the figure."""
+    swatches = [
+        Patch(facecolor=colour, edgecolor="black", label=f"{class_name} {name}")
+        for name, colour in ERRORS.items()
+    ]
+    figure.legend(handles=swatches, loc="outside lower center", ncols=3, frameon=False, fontsize=11)
+
+
+def training_curves(history, keys=("loss", "mean_iou")):
+    """Curves by epoch of a ``Run``'s history: training dashed, validation solid.
+
+    Raises ValueError if the history lacks a key.
+    """
+    missing = [key for key in keys if key not in history]
+    if missing:
+        raise ValueError(f"the history has no {missing[0]!r}, but {', '.join(history)}")
+    figure, axes = new_figure(1, len(keys), height=2.8, squeeze=False)
+    for axis, key in zip(axes[0], keys, strict=True):
+        epochs = range(1, len(history[key]) + 1)
+        axis.plot(epochs, history[key], "o--", color="#D55E00", label="training")
+        if f"val_{key}" in history:
+            axis.plot(epochs, history[f"val_{key}"], "s-", color="#0072B2", label="validation")
+        axis.set_xlabel("epoch", fontsize=11)
+        axis.set_title(key.replace("_", " "), fontsize=11)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+    axes[0][-1].legend(fontsize=10)
+    return figure
+
+
+def confusion_matrix(matrix):
+    """Where the pixels of each true class went, in per cent of the class.
+
+    Args:
+        matrix: pixel counts ``[C, C]``, rows true, columns predicted.
+    """
+    matrix = np.asarray(matrix, float)
+    share = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    figure, axis = new_figure(height=3.6)
+    picture = axis.imshow(share, cmap="cividis", vmin=0, vmax=100)
+    names = classes.NAMES[: len(matrix)]
+    axis.set_xticks(range(len(names)), names, fontsize=11)
+    axis.set_yticks(range(len(names)), names, fontsize=11)
+    axis.set_xlabel("predicted class", fontsize=11)
+    axis.set_ylabel("true class", fontsize=11)
+    for (i, j), value in np.ndenumerate(share):
+        colour = "black" if value > 55 else "white"
+        axis.text(j, i, f"{value:.1f} %", ha="center", va="center", color=colour, fontsize=11)
+    figure.colorbar(picture, ax=axis, label="% of the true class")
+    return figure

@@ -1,0 +1,324 @@
+"""Training in one call that can be interrupted, shows how it goes, and keeps what it made."""
+
+import hashlib
+import inspect
+import json
+import math
+import os
+import re
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from labkit import __version__, losses, metrics, plots
+
+
+@dataclass(frozen=True)
+class Run:
+    """What ``train`` gives.
+
+    Attributes:
+        history: a list of numbers by name, one an epoch: ``loss``, ``accuracy``, ``pet_iou``,
+            ``mean_iou``, the same with ``val_``, and ``seconds``.
+        folder: where weights and history are kept.
+    """
+
+    history: dict
+    folder: Path
+
+    @property
+    def best_weights(self):
+        """File of the weights of the best epoch, for ``model.load_weights``."""
+        return self.folder / "best.weights.h5"
+
+
+def train(model, train_ds, val_ds=None, *, epochs, name, optimizer=None, loss=None, callbacks=()):
+    """Compile and fit a model; go on where an interrupted call stopped.
+
+    Args:
+        model: image ``[B, H, W, 3]`` -> logits ``[B, H, W, C]``. Its weights are changed.
+        train_ds: ``labkit.batches.Batches`` with a seed.
+        val_ds: batches to score after each epoch, or None.
+        epochs: how many passes over ``train_ds``.
+        name: of the run; its folder is ``runs/NAME-...`` in the working folder (or in
+            ``LABKIT_RUNS``), the rest of whose name stands for everything that shapes the result.
+        optimizer: a Keras optimizer; None for ``one_cycle(train_ds, epochs)``.
+        loss: a loss on logits; None for cross-entropy.
+        callbacks: more Keras callbacks.
+
+    Returns:
+        A ``Run``. The model has the weights of the last epoch. The best epoch's (by
+        ``val_mean_iou``, or ``mean_iou`` without ``val_ds``) are in ``run.best_weights``.
+
+    Raises:
+        ValueError: for a bad argument, or if the loss stops being a number.
+
+    The same call with the same arguments continues an interrupted run, and loads a finished one.
+    """
+    if epochs < 1:
+        raise ValueError(f"epochs is {epochs}: train for at least 1")
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise ValueError(f"name is {name!r}: it names a folder; use letters, digits, . _ -")
+    optimizer = optimizer or one_cycle(train_ds, epochs)
+    loss = loss or losses.CrossEntropy()
+    scores = ["accuracy", metrics.IoU("pet"), metrics.MeanIoU()]
+    model.compile(optimizer, loss, metrics=scores)
+
+    folder = runs_folder() / f"{name}-{fingerprint(model, train_ds, epochs, optimizer, loss)}"
+    checkpoint = Checkpoint(folder, epochs, "val_mean_iou" if val_ds else "mean_iou")
+    train_ds.epoch = checkpoint.restore(model)
+    if train_ds.epoch < epochs:
+        model.fit(
+            train_ds,
+            validation_data=val_ds,
+            epochs=epochs,
+            initial_epoch=train_ds.epoch,
+            shuffle=False,  # Batches shuffles by itself, the same way each time
+            callbacks=[checkpoint, Progress(epochs), *callbacks],
+            verbose=0,
+        )
+    return Run(checkpoint.history, folder)
+
+
+def one_cycle(train_ds, epochs, peak=1e-3):
+    """AdamW whose rate rises to ``peak`` over the first fifth of the steps and falls to zero.
+
+    Source: Smith and Topin (2018), arXiv:1708.07120, with a cosine for the fall.
+    """
+    steps = epochs * len(train_ds)
+    rise = max(1, steps // 5)
+    rate = keras.optimizers.schedules.CosineDecay(
+        peak / 25, max(1, steps - rise), warmup_target=peak, warmup_steps=rise
+    )
+    return keras.optimizers.AdamW(rate, weight_decay=1e-4)
+
+
+def runs_folder():
+    """Where runs are kept: ``LABKIT_RUNS``, or ``runs`` in the working folder."""
+    return Path(os.environ.get("LABKIT_RUNS") or "runs")
+
+
+def fingerprint(model, train_ds, epochs, optimizer, loss):
+    """Eight characters that stand for a training: change anything in it, and they change."""
+    sample = train_ds.split.masks[:: max(1, len(train_ds.split) // 16)]
+    described = [
+        re.sub(r"_\d+\b", "", model.to_json()),  # Keras numbers unnamed layers as they are made
+        [tuple(v.shape) for v in model.trainable_variables],
+        (len(train_ds.split), train_ds.batch_size, train_ds.seed, train_ds.augmented),
+        hashlib.sha256(np.ascontiguousarray(sample).tobytes()).hexdigest(),
+        epochs,
+        re.sub(r"_\d+\b", "", json.dumps(optimizer.get_config(), default=str)),
+        _source(loss),
+        __version__,
+    ]
+    return hashlib.sha256(repr(described).encode()).hexdigest()[:8]
+
+
+def _source(loss):
+    """A loss in words: its settings and its code, so that an edited function is another run."""
+    settings = loss.get_config() if hasattr(loss, "get_config") else ""
+    code = loss if inspect.isfunction(loss) else type(loss)
+    try:
+        return str(settings), inspect.getsource(code)
+    except (OSError, TypeError):
+        return str(settings), repr(code)
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keeps weights, optimizer and history after each epoch, so that no kill loses more than one.
+
+    The history file names the weights file that belongs to it and is replaced in one step:
+    whenever the process dies, the two fit together.
+    """
+
+    def __init__(self, folder, epochs, best_by):
+        super().__init__()
+        self.folder, self.epochs, self.best_by = Path(folder), epochs, best_by
+        self.history = {}
+
+    def restore(self, model):
+        """Load the last epoch that was kept into the model; returns how many epochs are done."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        record = self.folder / "history.json"
+        if not record.exists():
+            return 0
+        kept = json.loads(record.read_text())
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(self.folder / kept["weights"])
+        self.history = kept["history"]
+        done = len(self.history["loss"])
+        does = "loaded" if done == self.epochs else "going on"
+        print(
+            f"{done} of {self.epochs} epochs are in {self.folder}: {does}. "
+            "Delete that folder to train anew."
+        )
+        return done
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = {key: float(value) for key, value in logs.items()}
+        if not math.isfinite(logs["loss"]):
+            raise ValueError(
+                f"the loss became {logs['loss']} in epoch {epoch + 1}: lower the learning rate, "
+                "and look for masks with other values than the classes. "
+                f"{self.folder} keeps the epochs before"
+            )
+        for key, value in {**logs, "seconds": time.perf_counter() - self.started}.items():
+            self.history.setdefault(key, []).append(value)
+        if logs[self.best_by] >= max(self.history[self.best_by]):
+            self._save("best.weights.h5")
+        weights = f"epoch-{epoch + 1}.weights.h5"
+        self._save(weights)
+        self._write("history.json", json.dumps({"weights": weights, "history": self.history}))
+        for old in set(self.folder.glob("epoch-*.weights.h5")) - {self.folder / weights}:
+            old.unlink()
+
+    def _save(self, name):
+        """Weights and optimizer, complete under their name or not there at all."""
+        work = self.folder / f"new-{name}"
+        self.model.save_weights(work, overwrite=True)
+        os.replace(work, self.folder / name)
+
+    def _write(self, name, text):
+        work = self.folder / f"new-{name}"
+        work.write_text(text)
+        os.replace(work, self.folder / name)
+
+
+class Progress(keras.callbacks.Callback):
+    """One line that follows the training: epoch, step, loss, time left."""
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.epochs = epochs
+        self.line = Line()
+
+    def on_train_begin(self, logs=None):
+        self.started, self.steps_done, self.shown = time.perf_counter(), 0, 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        self.first = getattr(self, "first", epoch)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps_done += 1
+        now = time.perf_counter()
+        if now - self.shown < 1:
+            return
+        self.shown = now
+        steps = self.params["steps"]
+        left = (self.epochs - self.first) * steps - self.steps_done
+        seconds = left * (now - self.started) / self.steps_done
+        self.line.show(
+            f"epoch {self.epoch + 1} of {self.epochs}, step {batch + 1} of {steps}, "
+            f"loss {float(logs['loss']):.3f}, about {duration(seconds)} left"
+        )
+
+    def on_train_end(self, logs=None):
+        spent = time.perf_counter() - self.started
+        self.line.show(f"{self.epochs} of {self.epochs} epochs, {duration(spent)}", last=True)
+
+
+def duration(seconds):
+    """Seconds as people say them: "45 s", "3 min 20 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+class Line:
+    """One line of text that is replaced: in a notebook's output, on a terminal, or in a log."""
+
+    def __init__(self):
+        self.handle = None
+        self.length = 0
+
+    def show(self, text, last=False):
+        """Replace the line; ``last`` leaves it there. A log file gets the last line alone."""
+        if in_notebook():
+            self._show_in_notebook(text)
+        elif sys.stdout.isatty():
+            end = "\n" if last else ""
+            print("\r" + text.ljust(self.length), end=end, flush=True)
+            self.length = len(text)
+        elif last:
+            print(text, flush=True)
+
+    def _show_in_notebook(self, text):
+        from IPython.display import HTML, display
+
+        html = HTML(f"<pre>{text}</pre>")
+        if self.handle is None:
+            self.handle = display(html, display_id=True)
+        else:
+            self.handle.update(html)
+
+
+def in_notebook():
+    """Whether this runs in a Jupyter kernel (IPython's terminal does not count)."""
+    if "IPython" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return hasattr(get_ipython(), "kernel")
+
+
+class DisplayCallback(keras.callbacks.Callback):
+    """Shows image, true mask and predicted mask after each epoch, in one place.
+
+    Args:
+        image: uint8 ``[H, W, 3]``.
+        mask: integers ``[H, W, 1]``.
+
+    Attributes:
+        pred_masks: the prediction after each epoch of this session, uint8 ``[H, W]`` each.
+    """
+
+    def __init__(self, image, mask):
+        super().__init__()
+        self.image, self.mask = image, mask
+        self.pred_masks = []
+        self.handle = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        pred_mask = predict_mask(self.model, self.image)
+        self.pred_masks.append(pred_mask)
+        if in_notebook():
+            self._show(plots.display_sample([self.image, self.mask, pred_mask]), epoch)
+
+    def _show(self, figure, epoch):
+        from IPython.display import display
+
+        figure.suptitle(f"after epoch {epoch + 1}")
+        if self.handle is None:
+            self.handle = display(figure, display_id=True)
+        else:
+            self.handle.update(figure)
+
+
+def predict_mask(model, image):
+    """The class of every pixel of one image ``[H, W, 3]``: uint8 ``[H, W]``."""
+    if np.ndim(image) != 3:
+        raise ValueError(f"expected one image [H, W, 3], got shape {np.shape(image)}")
+    logits = model(ops.convert_to_tensor(image)[None], training=False)
+    return np.argmax(ops.convert_to_numpy(logits)[0], axis=-1).astype("uint8")
+
+
+def predict_masks(model, split, batch_size=32):
+    """The class of every pixel of a split: uint8 ``[N, S, S, 1]``."""
+    line, start = Line(), time.perf_counter()
+    pred_masks = np.empty(split.masks.shape, "uint8")
+    for first in range(0, len(split), batch_size):
+        part = slice(first, first + batch_size)
+        logits = ops.convert_to_numpy(model.predict_on_batch(split.images[part]))
+        pred_masks[part] = np.argmax(logits, axis=-1)[..., np.newaxis]
+        if time.perf_counter() - start > 5:
+            line.show(f"predicted {first} of {len(split)} images")
+    line.show(f"predicted {len(split)} images", last=True)
+    return pred_masks
