@@ -378,7 +378,7 @@ def normalize_mask(mask):
     if strange:
         raise ValueError(
             f"the mask holds {strange[:5]}: the dataset's labels are 1 pet, 2 background, "
-            "3 border. A resized mask needs nearest neighbour; a mask of 0, 1, 2 is normalised already"
+            "3 border. A mask is resized by nearest neighbour; one of 0, 1, 2 is normalised already"
         )
     return (mask - 1).astype(np.uint8)
 

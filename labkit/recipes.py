@@ -76,6 +76,7 @@ def run(recipe, seed=0, source=data.REAL, limit=None, ledger=LEDGER):
     Returns:
         The row, a dict that JSON can hold.
     """
+    code = commit()  # asked first: files may change while the run goes on
     pets = data.load(source, recipe.image_size, limit)
     model = unet_model(
         image_size=recipe.image_size,
@@ -97,7 +98,7 @@ def run(recipe, seed=0, source=data.REAL, limit=None, ledger=LEDGER):
         "source": pets.source,
         "images": [len(pets.train), len(pets.test)],
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": commit(),
+        "commit": code,
         "versions": profile.versions(),
         "device": profile.device(),
         "seconds": sum(trained.history["seconds"]),
@@ -147,7 +148,7 @@ def commit():
     try:
         ask = {"capture_output": True, "text": True, "check": True}
         head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **ask).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain", "labkit"], **ask).stdout
+        changed = subprocess.run(["git", "diff", "--stat", "HEAD", "--", "labkit"], **ask).stdout
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+" if changed.strip() else "")
