@@ -45,7 +45,10 @@ def run_recipe(options):
 
     recipe = recipes.find(options.recipe)
     if not recipes.LEDGER.parent.is_dir():
-        raise ValueError(f"{recipes.LEDGER.parent} is not here: call this in the repository's root")
+        raise ValueError(
+            f"there is no {recipes.LEDGER.parent} for the ledger: install labkit from a clone of "
+            "the course (pip install -e .)"
+        )
     row = recipes.run(recipe, options.seed)
     if recipe.name == "laboratory":
         print(recipes.comparison(row).to_string())

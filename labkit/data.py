@@ -5,6 +5,7 @@ TensorFlow Datasets (TFDS) has prepared already, the network, and, without eithe
 Outside this module masks hold 0 pet, 1 background, 2 border; only here are they 1, 2, 3.
 """
 
+import http.client
 import json
 import os
 import shutil
@@ -89,10 +90,9 @@ def load(source="auto", image_size=128, limit=None):
         ValueError: for an unknown source, a size below 1 or an empty split.
         ConnectionError: if the real dataset was asked for and can't be had.
     """
-    if not isinstance(image_size, int) or image_size < 1:
-        raise ValueError(f"image_size is {image_size!r}: use a whole number of pixels, such as 128")
-    if limit is not None and min(limit) < 1:
-        raise ValueError(f"limit is {limit}: a split needs at least one image")
+    _check_size(image_size)
+    if limit is not None and (np.shape(limit) != (2,) or min(limit) < 1):
+        raise ValueError(f"limit is {limit}: use (train, test), at least one image each")
     source = find_source(source)
     if source == SYNTHETIC:
         counts = limit or SYNTHETIC_IMAGES
@@ -115,10 +115,11 @@ def find_source(source="auto"):
 
     Prints a line when synthetic pets stand in for the real ones. Errors as ``load``.
     """
-    if source == "auto":
-        source = os.environ.get("LABKIT_DATA") or "auto"
+    asked_by = "source"
+    if source == "auto" and os.environ.get("LABKIT_DATA"):
+        asked_by, source = "LABKIT_DATA", os.environ["LABKIT_DATA"]
     if source not in SOURCES:
-        raise ValueError(f"source is {source!r}: use one of {', '.join(SOURCES)}")
+        raise ValueError(f"{asked_by} is {source!r}: use one of {', '.join(SOURCES)}")
     if source == SYNTHETIC:
         return SYNTHETIC
     if (prepared_folder() / "dataset_info.json").exists():
@@ -140,7 +141,7 @@ def reachable(url, seconds=2.0):
         urllib.request.urlopen(request, timeout=seconds).close()
     except urllib.error.HTTPError:
         return True  # it answered, if only to refuse the bare address
-    except OSError:
+    except (OSError, http.client.HTTPException):  # no answer, or not one of a web server
         return False
     return True
 
@@ -169,6 +170,7 @@ def _builder():
 def _download():
     """Let TFDS download and prepare the dataset; it keeps the files that are complete."""
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+    from tensorflow_datasets.core.download.util import DownloadError
 
     builder = _builder()
     downloads = prepared_folder().parents[1] / "downloads"
@@ -180,7 +182,7 @@ def _download():
             f"a downloaded file is not the published one: delete {downloads} and run this again "
             f"({error})"
         ) from error
-    except OSError as error:
+    except (OSError, DownloadError) as error:
         raise ConnectionError(
             f"the download stopped ({error}). Run this again: files that are complete in "
             f"{downloads} are kept"
@@ -202,11 +204,14 @@ def examples(split, source="auto", count=None):
     import tensorflow as tf
 
     _check_split(split)
+    if count is not None and count < 1:
+        raise ValueError(f"count is {count}: use a whole number of at least 1, or None for all")
     if find_source(source) == REAL:
         return _builder().as_dataset(split=split).take(-1 if count is None else count)
     count = count or SYNTHETIC_IMAGES[split == "test"]
     first = next(synthetic.examples(1, split=split))
     kinds = {key: tf.type_spec_from_value(tf.constant(value)) for key, value in first.items()}
+    kinds["label"] = kinds["species"] = tf.TensorSpec((), tf.int64)
     kinds["image"] = tf.TensorSpec((None, None, 3), tf.uint8)
     kinds["segmentation_mask"] = tf.TensorSpec((None, None, 1), tf.uint8)
     dataset = tf.data.Dataset.from_generator(
@@ -229,10 +234,14 @@ def cache_folder():
 
 
 def _open_or_prepare(folder, source, count, image_size):
-    if not (folder / "table.json").exists():
+    if not _is_complete(folder):
         rows = _rows(folder.name, source, count, image_size)
         save_split(rows, folder, count, image_size, f"reading {folder.name} images, once")
     return open_split(folder)
+
+
+def _is_complete(folder):
+    return all((folder / name).exists() for name in ("images.npy", "masks.npy", "table.json"))
 
 
 def _rows(split, source, count, image_size):
@@ -262,8 +271,7 @@ def save_split(rows, folder, count, image_size, title="reading images"):
         ValueError: for an example that is not one, by its file name.
     """
     pixels = image_size * image_size
-    _check_space(folder, count * pixels * 4)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    work = _work_folder(folder, count * pixels * 4)
     try:
         table = {key: [] for key in ("name", "breed", "species", "height", "width")}
         # Rows are appended with plain writes: a memory map would crash Python on a full disk.
@@ -280,22 +288,30 @@ def save_split(rows, folder, count, image_size, title="reading images"):
         (work / "table.json").write_text(json.dumps(table))
         _publish(work, folder)
     except OSError as error:
-        raise OSError(
-            f"can't write the image cache in {folder.parent} ({error}): free some space, or set "
-            "LABKIT_CACHE to another folder"
-        ) from error
+        raise _cant_write(folder, error) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _check_space(folder, need):
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder.parent).free
-    if free < need:
-        raise OSError(
-            f"the image cache needs {need / 1e6:.0f} MB in {folder.parent} and {free / 1e6:.0f} MB "
-            "are free: free some space, or set LABKIT_CACHE to another folder"
-        )
+def _work_folder(folder, need):
+    """A new folder beside ``folder``, where ``need`` bytes are free."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder.parent).free
+        if free < need:
+            raise OSError(f"it needs {need / 1e6:.0f} MB and {free / 1e6:.0f} MB are free")
+        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        work.chmod(0o755)  # a cache that several people share has to be readable for all
+    except OSError as error:
+        raise _cant_write(folder, error) from error
+    return work
+
+
+def _cant_write(folder, error):
+    return OSError(
+        f"can't write the image cache in {folder.parent} ({error}): free some space, or set "
+        "LABKIT_CACHE to another folder"
+    )
 
 
 def _start_array(file, shape):
@@ -316,8 +332,9 @@ def _publish(work, folder):
     try:
         work.rename(folder)
     except OSError:
-        if not (folder / "table.json").exists():
-            raise
+        if not _is_complete(folder):  # somebody deleted a part of it
+            shutil.rmtree(folder, ignore_errors=True)
+            work.rename(folder)
 
 
 def open_split(folder):
@@ -331,6 +348,11 @@ def open_split(folder):
 
 
 # --- one image -----------------------------------------------------------------------------
+
+
+def _check_size(image_size):
+    if not isinstance(image_size, int) or image_size < 1:
+        raise ValueError(f"image_size is {image_size!r}: use a whole number of pixels, such as 128")
 
 
 def prepare(image, mask, image_size=128):
@@ -348,6 +370,7 @@ def prepare(image, mask, image_size=128):
     Raises:
         ValueError: naming the shape or the value that does not fit, and the remedy.
     """
+    _check_size(image_size)
     image, mask = np.asarray(image), np.asarray(mask)
     if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
         raise ValueError(
@@ -395,12 +418,15 @@ def read_image(file, image_size=128):
         uint8 ``[S, S, 3]``.
 
     Raises:
-        ValueError: if the file is no picture, or a damaged one.
+        ValueError: if the file is no picture, or a damaged one; for a size below 1.
         FileNotFoundError: if there is no such file.
     """
+    _check_size(image_size)
     try:
         with Image.open(file) as picture:
             picture = ImageOps.exif_transpose(picture)
+            if picture.mode.startswith("I"):  # grey with 16 bits, which convert would cut off
+                picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
             if picture.has_transparency_data:
                 picture = picture.convert("RGBA")
                 white = Image.new("RGBA", picture.size, "white")

@@ -9,7 +9,8 @@ from keras import ops
 
 def _hot_and_probabilities(mask, logits):
     """One-hot masks and softmax probabilities, both float32 ``[B, H, W, C]``."""
-    if len(logits.shape) != 4 or tuple(mask.shape[1:3]) != tuple(logits.shape[1:3]):
+    size = tuple(logits.shape[1:3])
+    if len(logits.shape) != 4 or tuple(mask.shape[1:]) not in (size, (*size, 1)):
         raise ValueError(
             f"masks of shape {tuple(mask.shape)} and logits of shape {tuple(logits.shape)}: "
             "expected [B, H, W, 1] and [B, H, W, C] of one size"
@@ -94,7 +95,9 @@ class Focal(keras.losses.Loss):
         """Loss of each pixel, ``[B, H, W]``."""
         hot, p = _hot_and_probabilities(y_true, y_pred)
         log_p = ops.sum(hot * ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1), axis=-1)
-        return -ops.power(1 - ops.sum(hot * p, axis=-1), self.gamma) * log_p
+        # Where p is exactly 1, the power of 0 would have an infinite slope for a gamma below 1.
+        unsure = ops.maximum(1 - ops.sum(hot * p, axis=-1), keras.config.epsilon())
+        return -ops.power(unsure, self.gamma) * log_p
 
     def get_config(self):
         return {**super().get_config(), "gamma": self.gamma}

@@ -146,7 +146,7 @@ def batch_confusion(y_true, logits):
         ValueError: if the shapes do not belong together.
     """
     size, num_classes = tuple(logits.shape[1:3]), logits.shape[-1]
-    if len(logits.shape) != 4 or tuple(y_true.shape[1:3]) != size:
+    if len(logits.shape) != 4 or tuple(y_true.shape[1:]) not in (size, (*size, 1)):
         raise ValueError(
             f"masks of shape {tuple(y_true.shape)} and logits of shape {tuple(logits.shape)}: "
             "expected [B, H, W, 1] and [B, H, W, C] of one size"

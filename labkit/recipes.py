@@ -43,7 +43,7 @@ RECIPES = {
         epochs=10,
     ),
 }
-LEDGER = Path("book/results/runs.jsonl")  # from the repository's root
+LEDGER = Path(__file__).parents[1] / "book" / "results" / "runs.jsonl"  # in a clone
 
 # Reported by the laboratory work; its IoU and Dice are of class 1, which is the background, and
 # averaged over images.
@@ -110,6 +110,20 @@ def run(recipe, seed=0, source=data.REAL, limit=None, ledger=LEDGER):
     return row
 
 
+def course_model(pets, epochs):
+    """The model of chapter 5 and its ``Run``: loaded if that chapter trained it, else trained.
+
+    Args:
+        pets: from ``labkit.data.load``.
+        epochs: of the profile, ``profile.current().epochs``.
+    """
+    train, val = data.hold_out(pets.train)
+    train_ds, val_ds = Batches(train, 32, seed=0), Batches(val, 32)
+    model = unet_model(seed=0)
+    trained = training.train(model, train_ds, val_ds, epochs=epochs, name="course")
+    return model, trained
+
+
 def score(model, split):
     """Scores of a model on a split, a flat dict of floats.
 
@@ -168,7 +182,10 @@ def rows(ledger=LEDGER):
     """
     ledger = Path(ledger)
     if not ledger.exists():
-        raise FileNotFoundError(f"{ledger} is not there: `labkit run laboratory` writes a row")
+        raise FileNotFoundError(
+            f"{ledger} is not there: install labkit from a clone of the course, whose ledger has "
+            "rows; `labkit run laboratory` adds one"
+        )
     return [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines() if line]
 
 

@@ -43,11 +43,11 @@ def train(model, train_ds, val_ds=None, *, epochs, name, optimizer=None, loss=No
     Args:
         model: image ``[B, H, W, 3]`` -> logits ``[B, H, W, C]``. Its weights are changed.
         train_ds: ``labkit.batches.Batches`` with a seed.
-        val_ds: batches to score after each epoch, or None.
+        val_ds: ``Batches`` to score after each epoch, or None.
         epochs: how many passes over ``train_ds``.
         name: of the run; its folder is ``runs/NAME-...`` in the working folder (or in
             ``LABKIT_RUNS``), the rest of whose name stands for everything that shapes the result.
-        optimizer: a Keras optimizer; None for ``one_cycle(train_ds, epochs)``.
+        optimizer: a Keras optimizer; None for AdamW with the rate ``one_cycle``.
         loss: a loss on logits; None for cross-entropy.
         callbacks: more Keras callbacks.
 
@@ -64,12 +64,15 @@ def train(model, train_ds, val_ds=None, *, epochs, name, optimizer=None, loss=No
         raise ValueError(f"epochs is {epochs}: train for at least 1")
     if not re.fullmatch(r"[\w.-]+", name):
         raise ValueError(f"name is {name!r}: it names a folder; use letters, digits, . _ -")
-    optimizer = optimizer or one_cycle(train_ds, epochs)
+    optimizer = optimizer or keras.optimizers.AdamW(one_cycle(train_ds, epochs), weight_decay=1e-4)
     loss = loss or losses.CrossEntropy()
     scores = ["accuracy", metrics.IoU("pet"), metrics.MeanIoU()]
     model.compile(optimizer, loss, metrics=scores)
+    if not model.built:
+        model(train_ds[0][0])  # makes the weights of a model that names no input
 
-    folder = runs_folder() / f"{name}-{fingerprint(model, train_ds, epochs, optimizer, loss)}"
+    code = fingerprint(model, train_ds, val_ds, epochs, optimizer, loss)
+    folder = runs_folder() / f"{name}-{code}"
     checkpoint = Checkpoint(folder, epochs, "val_mean_iou" if val_ds else "mean_iou")
     train_ds.epoch = checkpoint.restore(model)
     if train_ds.epoch < epochs:
@@ -86,16 +89,15 @@ def train(model, train_ds, val_ds=None, *, epochs, name, optimizer=None, loss=No
 
 
 def one_cycle(train_ds, epochs, peak=1e-3):
-    """AdamW whose rate rises to ``peak`` over the first fifth of the steps and falls to zero.
+    """A learning rate that rises to ``peak`` over a fifth of the steps and falls to zero.
 
     Source: Smith and Topin (2018), arXiv:1708.07120, with a cosine for the fall.
     """
     steps = epochs * len(train_ds)
     rise = max(1, steps // 5)
-    rate = keras.optimizers.schedules.CosineDecay(
+    return keras.optimizers.schedules.CosineDecay(
         peak / 25, max(1, steps - rise), warmup_target=peak, warmup_steps=rise
     )
-    return keras.optimizers.AdamW(rate, weight_decay=1e-4)
 
 
 def runs_folder():
@@ -103,14 +105,15 @@ def runs_folder():
     return Path(os.environ.get("LABKIT_RUNS") or "runs")
 
 
-def fingerprint(model, train_ds, epochs, optimizer, loss):
-    """Eight characters that stand for a training: change anything in it, and they change."""
-    sample = train_ds.split.masks[:: max(1, len(train_ds.split) // 16)]
+def fingerprint(model, train_ds, val_ds, epochs, optimizer, loss):
+    """Eight characters that stand for a training: change anything in it, and they change.
+
+    All but the model's first weights: a seed in its layers stands for those.
+    """
     described = [
         re.sub(r"_\d+\b", "", model.to_json()),  # Keras numbers unnamed layers as they are made
         [tuple(v.shape) for v in model.trainable_variables],
-        (len(train_ds.split), train_ds.batch_size, train_ds.seed, train_ds.augmented),
-        hashlib.sha256(np.ascontiguousarray(sample).tobytes()).hexdigest(),
+        [_contents(batches) for batches in (train_ds, val_ds) if batches],
         epochs,
         re.sub(r"_\d+\b", "", json.dumps(optimizer.get_config(), default=str)),
         _source(loss),
@@ -119,10 +122,23 @@ def fingerprint(model, train_ds, epochs, optimizer, loss):
     return hashlib.sha256(repr(described).encode()).hexdigest()[:8]
 
 
+def _contents(batches):
+    """Settings of batches and a hash of about 16 of their images and masks."""
+    split = batches.split
+    every = slice(None, None, max(1, len(split) // 16))
+    pixels = split.images[every].tobytes() + split.masks[every].tobytes()
+    digest = hashlib.sha256(pixels).hexdigest()
+    return len(split), batches.batch_size, batches.seed, batches.augmented, digest
+
+
 def _source(loss):
     """A loss in words: its settings and its code, so that an edited function is another run."""
-    settings = loss.get_config() if hasattr(loss, "get_config") else ""
-    code = loss if inspect.isfunction(loss) else type(loss)
+    if inspect.isfunction(loss):  # what an outer function gave it counts too
+        settings, code = inspect.getclosurevars(loss).nonlocals, loss
+    elif hasattr(loss, "get_config"):
+        settings, code = loss.get_config(), type(loss)
+    else:
+        return repr(loss)
     try:
         return str(settings), inspect.getsource(code)
     except (OSError, TypeError):
@@ -142,16 +158,26 @@ class Checkpoint(keras.callbacks.Callback):
         self.history = {}
 
     def restore(self, model):
-        """Load the last epoch that was kept into the model; returns how many epochs are done."""
+        """Load the last epoch that was kept into the model; returns how many epochs are done.
+
+        At the start the first weights are kept: a call that is interrupted in its first epoch
+        starts from them again, though the model has changed.
+        """
+        self.set_model(model)
+        model.optimizer.build(model.trainable_variables)
         self.folder.mkdir(parents=True, exist_ok=True)
         record = self.folder / "history.json"
         if not record.exists():
+            self._keep(0)
             return 0
         kept = json.loads(record.read_text())
-        model.optimizer.build(model.trainable_variables)
+        if not (self.folder / kept["weights"]).exists():
+            print(f"{self.folder} has lost {kept['weights']}: training starts anew.")
+            self._keep(0)
+            return 0
         model.load_weights(self.folder / kept["weights"])
         self.history = kept["history"]
-        done = len(self.history["loss"])
+        done = len(self.history.get("loss", ()))
         does = "loaded" if done == self.epochs else "going on"
         print(
             f"{done} of {self.epochs} epochs are in {self.folder}: {does}. "
@@ -174,7 +200,11 @@ class Checkpoint(keras.callbacks.Callback):
             self.history.setdefault(key, []).append(value)
         if logs[self.best_by] >= max(self.history[self.best_by]):
             self._save("best.weights.h5")
-        weights = f"epoch-{epoch + 1}.weights.h5"
+        self._keep(epoch + 1)
+
+    def _keep(self, done):
+        """The state after some epochs; what it replaces goes last."""
+        weights = f"epoch-{done}.weights.h5"
         self._save(weights)
         self._write("history.json", json.dumps({"weights": weights, "history": self.history}))
         for old in set(self.folder.glob("epoch-*.weights.h5")) - {self.folder / weights}:

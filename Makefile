@@ -1,0 +1,31 @@
+# make book   execute every notebook and render the book into _build/html
+# make test   ruff, unit tests, and every notebook through nbval
+# make lint   ruff alone
+# make clean  remove what the others made, .venv included
+# Another Python: make book PYTHON=python3.12
+
+PYTHON ?= python3
+PY = .venv/bin/python
+
+.PHONY: book test lint clean
+
+book: .venv/installed
+	$(PY) book/build.py
+
+test: .venv/installed lint
+	$(PY) -m pytest -n 2 --dist loadgroup
+
+lint: .venv/installed
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c "import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f'This course needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is {v[0]}.{v[1]}. Say which to use: make book PYTHON=python3.12')"
+	@echo "Installing packages into .venv: about 1.5 GB, some minutes, once."
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --disable-pip-version-check -r requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch .venv/installed
+
+clean:
+	rm -rf .venv _build runs book/runs .pytest_cache .ruff_cache labkit.egg-info

@@ -1,0 +1,36 @@
+"""Every notebook runs from its first cell to its last, and the compared cells give what they gave."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BOOK = Path(__file__).parents[1] / "book"
+NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs_through_nbval(notebook, tmp_path):
+    settings = {
+        "LABKIT_PROFILE": "smoke",
+        "LABKIT_DATA": "synthetic",
+        "LABKIT_CACHE": str(tmp_path / "cache"),
+        "LABKIT_RUNS": str(tmp_path / "runs"),
+        "KERAS_HOME": str(tmp_path / "keras"),
+    }
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-cell-timeout=300"]
+    options = ["-p", "no:xdist", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
+    done = subprocess.run(
+        [*command, *options, str(notebook)],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        cwd=BOOK.parent,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+
+
+def test_there_is_a_notebook_for_each_chapter():
+    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05", "06", "07"]
