@@ -20,7 +20,7 @@ def _hot_and_probabilities(mask, logits):
     return hot, ops.softmax(ops.cast(logits, "float32"), axis=-1)
 
 
-@keras.saving.register_keras_serializable("labkit")
+@keras.saving.register_keras_serializable("labkit.losses")
 class CrossEntropy(keras.losses.SparseCategoricalCrossentropy):
     """Cross-entropy of each pixel, from logits: -log p(true class), averaged over pixels."""
 
@@ -29,7 +29,7 @@ class CrossEntropy(keras.losses.SparseCategoricalCrossentropy):
         super().__init__(name=name, **options)
 
 
-@keras.saving.register_keras_serializable("labkit")
+@keras.saving.register_keras_serializable("labkit.losses")
 class Tversky(keras.losses.Loss):
     """1 - TP / (TP + alpha FP + beta FN), averaged over classes and images.
 
@@ -62,7 +62,7 @@ class Tversky(keras.losses.Loss):
         return {**super().get_config(), **own}
 
 
-@keras.saving.register_keras_serializable("labkit")
+@keras.saving.register_keras_serializable("labkit.losses")
 class Dice(Tversky):
     """1 - soft Dice, averaged over classes and images: Tversky with one half and one half.
 
@@ -77,7 +77,7 @@ class Dice(Tversky):
         return {key: value for key, value in base.items() if key not in ("alpha", "beta")}
 
 
-@keras.saving.register_keras_serializable("labkit")
+@keras.saving.register_keras_serializable("labkit.losses")
 class Focal(keras.losses.Loss):
     """Cross-entropy in which sure pixels count less: -(1 - p)^gamma log p, averaged over pixels.
 
@@ -103,7 +103,7 @@ class Focal(keras.losses.Loss):
         return {**super().get_config(), "gamma": self.gamma}
 
 
-@keras.saving.register_keras_serializable("labkit")
+@keras.saving.register_keras_serializable("labkit.losses")
 class Sum(keras.losses.Loss):
     """A weighted sum of losses: ``Sum([CrossEntropy(), Dice()], [1.0, 0.5])``."""
 

@@ -200,7 +200,7 @@ class _Score(keras.metrics.Metric):
         return {**super().get_config(), "class_name": name, "average": self.average}
 
 
-@keras.saving.register_keras_serializable("labkit")
+@keras.saving.register_keras_serializable("labkit.metrics")
 class IoU(_Score):
     """IoU of one class over batches of masks and logits, as ``iou`` with ``empty=1``.
 
@@ -213,7 +213,7 @@ class IoU(_Score):
         return ops.where(union > 0, both / ops.maximum(union, 1.0), 1.0)
 
 
-@keras.saving.register_keras_serializable("labkit")
+@keras.saving.register_keras_serializable("labkit.metrics")
 class Dice(_Score):
     """Dice of one class over batches of masks and logits, as ``dice`` with ``empty=1``."""
 
@@ -222,7 +222,7 @@ class Dice(_Score):
         return ops.where(true + predicted > 0, 2 * both / ops.maximum(true + predicted, 1.0), 1.0)
 
 
-@keras.saving.register_keras_serializable("labkit")
+@keras.saving.register_keras_serializable("labkit.metrics")
 class MeanIoU(keras.metrics.MeanIoU):
     """Keras's pooled mean IoU, set up for masks ``[B, H, W, 1]`` and logits ``[B, H, W, C]``.
 

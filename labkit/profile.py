@@ -5,6 +5,8 @@ import platform
 from dataclasses import dataclass
 from importlib import metadata
 
+from labkit import __version__
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -55,8 +57,8 @@ def current():
 
 def versions():
     """Versions of Python and of the packages that a result depends on, as a dict of strings."""
-    found = {"python": platform.python_version()}
-    for package in ("tensorflow", "keras", "numpy", "tensorflow-datasets", "labkit"):
+    found = {"python": platform.python_version(), "labkit": __version__}
+    for package in ("tensorflow", "keras", "numpy", "tensorflow-datasets"):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
