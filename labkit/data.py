@@ -279,7 +279,7 @@ def save_split(rows, folder, count, image_size, title="reading images"):
             _start_array(images, (count, image_size, image_size, 3))
             _start_array(masks, (count, image_size, image_size, 1))
             for row, breed in tqdm(rows, title, count, leave=False, mininterval=1):
-                image, mask = prepare(row["image"], row["segmentation_mask"], image_size)
+                image, mask = _prepare_row(row, image_size)
                 images.write(image.tobytes())
                 masks.write(mask.tobytes())
                 _describe(table, row, breed)
@@ -312,6 +312,13 @@ def _cant_write(folder, error):
         f"can't write the image cache in {folder.parent} ({error}): free some space, or set "
         "LABKIT_CACHE to another folder"
     )
+
+
+def _prepare_row(row, image_size):
+    try:
+        return prepare(row["image"], row["segmentation_mask"], image_size)
+    except ValueError as error:
+        raise ValueError(f"{row['file_name']}: {error}") from error
 
 
 def _start_array(file, shape):

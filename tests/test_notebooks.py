@@ -1,4 +1,4 @@
-"""Every notebook runs from its first cell to its last, and the compared cells give what they gave."""
+"""Every notebook runs to its end, and the compared cells give what they gave."""
 
 import os
 import subprocess
