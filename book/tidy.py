@@ -24,12 +24,12 @@ def tidy(notebook):
         cell.metadata.pop("collapsed", None)
         if cell.cell_type != "code":
             continue
-        cell.execution_count = None
-        if CHECKED not in cell.metadata.get("tags", []):
-            cell.outputs = []
+        checked = CHECKED in cell.metadata.get("tags", [])
+        cell.execution_count = 1 if checked else None  # nbval takes none for "was never run"
+        cell.outputs = cell.outputs if checked else []
         for output in cell.outputs:
             if "execution_count" in output:
-                output.execution_count = None
+                output.execution_count = 1
     return notebook
 
 

@@ -207,7 +207,7 @@ def examples(split, source="auto", count=None):
     if count is not None and count < 1:
         raise ValueError(f"count is {count}: use a whole number of at least 1, or None for all")
     if find_source(source) == REAL:
-        return _builder().as_dataset(split=split).take(-1 if count is None else count)
+        return _builder().as_dataset(split=split if count is None else f"{split}[:{count}]")
     count = count or SYNTHETIC_IMAGES[split == "test"]
     first = next(synthetic.examples(1, split=split))
     kinds = {key: tf.type_spec_from_value(tf.constant(value)) for key, value in first.items()}
@@ -456,18 +456,18 @@ def hold_out(split, share=0.1):
 
     Args:
         split: the train split.
-        share: of each breed's images that go to validation; the last ones in the split's order.
+        share: of each breed's images that go to validation.
 
     Returns:
         (train, val): two splits without a common image. The same split gives the same parts.
     """
     if not 0 < share < 1:
         raise ValueError(f"share is {share}: use a number between 0 and 1, such as 0.1")
-    breeds = split.table["breed"]
+    # In the order of the breeds, every so many-th image: each breed gives its share.
+    order = np.argsort(split.table["breed"], kind="stable")
+    steps = np.floor(np.arange(len(split) + 1) * share)
     chosen = np.zeros(len(split), bool)
-    for breed in np.unique(breeds):
-        indices = np.flatnonzero(breeds == breed)
-        chosen[indices[len(indices) - round(share * len(indices)) :]] = True
+    chosen[order[np.diff(steps) > 0]] = True
     if not chosen.any():
-        chosen[-max(1, round(share * len(split))) :] = True  # breeds of an image or two each
+        raise ValueError(f"share {share} of {len(split)} images is less than one: use a larger one")
     return split.select(~chosen), split.select(chosen)

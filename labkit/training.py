@@ -349,6 +349,6 @@ def predict_masks(model, split, batch_size=32):
         logits = ops.convert_to_numpy(model.predict_on_batch(split.images[part]))
         pred_masks[part] = np.argmax(logits, axis=-1)[..., np.newaxis]
         if time.perf_counter() - start > 5:
-            line.show(f"predicted {first} of {len(split)} images")
-    line.show(f"predicted {len(split)} images", last=True)
+            done = min(first + batch_size, len(split))
+            line.show(f"predicted {done} of {len(split)} images", last=done == len(split))
     return pred_masks

@@ -82,6 +82,17 @@ def mobilenet_v2(height, width, weights_file=None, seed=0):
     return keras.Model(base.input, outputs, name="encoder")
 
 
+def keep_averages(contract):
+    """Freeze batch normalisation, so that it uses ImageNet's averages in training too.
+
+    ``contract(x, training=False)`` does not do that: in Keras 3 a model called with
+    ``training=True``, as by ``fit``, hands it to every layer inside (keras-team/keras#20285).
+    """
+    for layer in contract.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+
+
 def check_size(height, width):
     """Raise ValueError unless five halvings lead to whole numbers."""
     if min(height, width) < STRIDE or height % STRIDE or width % STRIDE:

@@ -44,8 +44,8 @@ def unet_model(
         num_classes: C, the number of classes.
         image_size: S, or (H, W), divisible by 32.
         weights: of the encoder, see ``encoder.imagenet_weights``.
-        fine_tune: train the encoder too, its batch normalisation in inference mode. An encoder
-            without ImageNet weights is always trained, batch normalisation included.
+        fine_tune: train the encoder's convolutions too; its batch normalisation stays as
+            ImageNet left it. An encoder without ImageNet weights is always trained whole.
         pixel_range: what 0 and 255 become inside; ImageNet's weights were trained on (-1, 1).
             The laboratory work uses (0, 1).
         momentum: of the decoder's batch normalisation; the laboratory work uses 0.99.
@@ -65,12 +65,12 @@ def unet_model(
     weights_file = encoder.imagenet_weights(weights)
     contract = encoder.mobilenet_v2(height, width, weights_file, seed)
     contract.trainable = fine_tune or weights_file is None
+    if weights_file:
+        encoder.keep_averages(contract)
 
     image = keras.Input((height, width, 3), name="image")
     x = rescaling(pixel_range)(image)
-    # training=False keeps ImageNet's averages in batch normalisation, frozen or fine-tuned.
-    taps = contract(x, training=False if weights_file else None)
-    logits = decoder(taps, num_classes, momentum, seed)
+    logits = decoder(contract(x), num_classes, momentum, seed)
     return keras.Model(image, logits, name="unet")
 
 
