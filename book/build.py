@@ -142,7 +142,7 @@ def tell(line, total):
         print(f"[{executed} of {total}] executing {name[1]}", flush=True)
     elif "Executed notebook in" in line:
         print(f"    {line.split('Executed notebook in')[1].split('[')[0].strip()}", flush=True)
-    elif re.search(r"WARNING|ERROR|Error|Traceback", line):
+    elif re.search(r"\b(WARNING|ERROR):|Error:|Traceback", line) and "absl" not in line:
         print(f"    {line}", flush=True)
 
 

@@ -124,7 +124,10 @@ def _averaged(score_from, matrices, average, **options):
     _check_average(average)
     if average == "pooled":
         return score_from(matrices.sum(0), **options)
-    return np.nanmean(score_from(matrices, **options), axis=0)
+    scores = score_from(matrices, **options)  # [N, C], NaN where an image is left out
+    counted = ~np.isnan(scores)
+    mean = np.nansum(scores, axis=0) / np.maximum(counted.sum(0), 1)
+    return np.where(counted.any(0), mean, np.nan)
 
 
 def _check_average(average):

@@ -73,14 +73,14 @@ def train(model, train_ds, val_ds=None, *, epochs, name, optimizer=None, loss=No
 
     code = fingerprint(model, train_ds, val_ds, epochs, optimizer, loss)
     folder = runs_folder() / f"{name}-{code}"
-    checkpoint = Checkpoint(folder, epochs, "val_mean_iou" if val_ds else "mean_iou")
-    train_ds.epoch = checkpoint.restore(model)
-    if train_ds.epoch < epochs:
+    checkpoint = Checkpoint(folder, train_ds, epochs, "val_mean_iou" if val_ds else "mean_iou")
+    done = checkpoint.restore(model)
+    if done < epochs:
         model.fit(
             train_ds,
             validation_data=val_ds,
             epochs=epochs,
-            initial_epoch=train_ds.epoch,
+            initial_epoch=done,
             shuffle=False,  # Batches shuffles by itself, the same way each time
             callbacks=[checkpoint, Progress(epochs), *callbacks],
             verbose=0,
@@ -152,9 +152,10 @@ class Checkpoint(keras.callbacks.Callback):
     whenever the process dies, the two fit together.
     """
 
-    def __init__(self, folder, epochs, best_by):
+    def __init__(self, folder, train_ds, epochs, best_by):
         super().__init__()
-        self.folder, self.epochs, self.best_by = Path(folder), epochs, best_by
+        self.folder, self.train_ds = Path(folder), train_ds
+        self.epochs, self.best_by = epochs, best_by
         self.history = {}
 
     def restore(self, model):
@@ -186,6 +187,7 @@ class Checkpoint(keras.callbacks.Callback):
         return done
 
     def on_epoch_begin(self, epoch, logs=None):
+        self.train_ds.epoch = epoch  # Keras has ended one already, before the first
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):

@@ -1,0 +1,77 @@
+"""What all tests share: they read and write in temporary folders alone and need no network."""
+
+import os
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labkit import data
+
+FOLDERS = ("TFDS_DATA_DIR", "KERAS_HOME", "LABKIT_CACHE", "LABKIT_RUNS")
+TFDS_DATA_DIR = os.environ.get("TFDS_DATA_DIR")  # as it was before the tests hid it
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sealed(tmp_path_factory):
+    """Empty folders for each file of tests, and no host but this one.
+
+    Module scope, so that module-scoped fixtures are sealed too and tests elsewhere are not.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in FOLDERS:
+            patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
+        for name in ("LABKIT_DATA", "LABKIT_PROFILE"):
+            patch.delenv(name, raising=False)
+        patch.setenv("no_proxy", "*")
+        look_up = socket.getaddrinfo
+
+        def look_up_local(host, *args, **kwargs):
+            if host not in ("127.0.0.1", "::1", "localhost", None):
+                raise socket.gaierror(f"tests have no network: {host} is unknown")
+            return look_up(host, *args, **kwargs)
+
+        patch.setattr(socket, "getaddrinfo", look_up_local)
+        yield
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """Empty folders for one test, in the environment; the folder that they lie in."""
+    for name in FOLDERS:
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def real_data(_sealed):
+    """The real dataset in the environment for this file's tests; skips where it is not there."""
+    if not TFDS_DATA_DIR or not (Path(TFDS_DATA_DIR) / data.REAL / data.VERSION).is_dir():
+        pytest.skip("the real dataset is not in TFDS_DATA_DIR")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFDS_DATA_DIR", TFDS_DATA_DIR)
+        yield
+
+
+@pytest.fixture(scope="session")
+def make_split():
+    """A function that gives a split of ``count`` images without files.
+
+    Image i is filled with the number i, and its mask with i % 3.
+    """
+
+    def make(count, image_size=8):
+        images = np.ones((count, image_size, image_size, 3), np.uint8)
+        images *= np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1)
+        columns = {
+            "name": [f"pet_{number}" for number in range(count)],
+            "breed": [f"breed_{number % 4}" for number in range(count)],
+            "species": [("cat", "dog")[number % 2] for number in range(count)],
+            "height": [image_size] * count,
+            "width": [image_size] * count,
+        }
+        table = {key: np.array(column) for key, column in columns.items()}
+        return data.Split(images, images[..., :1] % 3, table)
+
+    return make

@@ -1,0 +1,106 @@
+"""The ``labkit`` command."""
+
+import sys
+from importlib import metadata
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from labkit import cli
+
+
+@pytest.fixture
+def fake_recipes(monkeypatch, tmp_path):
+    """``labkit.recipes`` without training; notes how it was called."""
+    from labkit import recipes
+
+    called = []
+
+    def run(recipe, seed):
+        called.append((recipe.name, seed))
+        return {"row": len(called)}
+
+    monkeypatch.setattr(recipes, "LEDGER", tmp_path / "runs.jsonl")
+    monkeypatch.setattr(recipes, "run", run)
+    for name in ("comparison", "summary"):
+        table = pd.DataFrame({name: [0.5]})
+        monkeypatch.setattr(recipes, name, lambda row, table=table: table)
+    return SimpleNamespace(called=called, module=recipes)
+
+
+def test_info_tells_what_a_bug_report_needs(folders, monkeypatch, capsys):
+    monkeypatch.setenv("LABKIT_PROFILE", "smoke")
+    assert cli.main(["info"]) == 0
+    shown = capsys.readouterr().out
+    for part in ("profile", "smoke", "device", "tensorflow", "labkit"):
+        assert part in shown
+    assert f"{folders / 'tfds_data_dir' / 'oxford_iiit_pet' / '4.0.0'}: not there" in shown
+    assert str(folders / "labkit_cache") in shown
+
+
+def test_info_sees_a_prepared_dataset(folders, capsys):
+    prepared = folders / "tfds_data_dir" / "oxford_iiit_pet" / "4.0.0"
+    prepared.mkdir(parents=True)
+    (prepared / "dataset_info.json").write_text("{}")
+    assert cli.main(["info"]) == 0
+    assert f"{prepared}: there" in capsys.readouterr().out
+
+
+def test_a_mistake_ends_with_one_line(monkeypatch, capsys):
+    monkeypatch.setenv("LABKIT_PROFILE", "fast")
+    assert cli.main(["info"]) == 1
+    said = capsys.readouterr().err
+    assert said == "labkit: LABKIT_PROFILE is 'fast': use one of full, quick, smoke\n"
+
+
+def test_run_names_an_unknown_recipe(fake_recipes, capsys):
+    assert cli.main(["run", "soup"]) == 1
+    assert "recipe is 'soup': use one of laboratory" in capsys.readouterr().err
+    assert fake_recipes.called == []
+
+
+def test_run_looks_for_the_ledgers_folder_before_it_trains(fake_recipes, monkeypatch, capsys):
+    ledger = fake_recipes.module.LEDGER.parent / "nowhere" / "runs.jsonl"
+    monkeypatch.setattr(fake_recipes.module, "LEDGER", ledger)
+    assert cli.main(["run", "laboratory"]) == 1
+    assert str(ledger.parent) in capsys.readouterr().err
+    assert fake_recipes.called == []
+
+
+def test_run_trains_the_recipe_and_says_where_its_row_is(fake_recipes, capsys):
+    assert cli.main(["run", "laboratory", "--seed", "3"]) == 0
+    assert fake_recipes.called == [("laboratory", 3)]
+    shown = capsys.readouterr().out
+    assert "comparison" in shown and "summary" in shown
+    assert f"Row added to {fake_recipes.module.LEDGER}." in shown
+
+
+def test_run_says_when_the_data_cannot_be_had(fake_recipes, monkeypatch, capsys):
+    def run(recipe, seed):
+        raise ConnectionError("no data")
+
+    monkeypatch.setattr(fake_recipes.module, "run", run)
+    assert cli.main(["run", "laboratory"]) == 1
+    assert capsys.readouterr().err == "labkit: no data\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["dance"], ["run"], ["run", "laboratory", "--seed", "x"]]
+)
+def test_a_call_that_makes_no_sense_shows_the_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: labkit" in capsys.readouterr().err
+
+
+def test_the_installed_command_is_main(monkeypatch, capsys):
+    (entry,) = metadata.entry_points(group="console_scripts", name="labkit")
+    assert entry.load() is cli.main
+    monkeypatch.setattr(sys, "argv", ["labkit", "--help"])
+    with pytest.raises(SystemExit) as stopped:
+        entry.load()()
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert "info" in shown and "run" in shown

@@ -1,0 +1,93 @@
+"""What an import loads, and which way imports point inside the package."""
+
+import ast
+import subprocess
+import sys
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import labkit
+
+ROOT = Path(labkit.__file__).parent
+HEAVY = {
+    *("IPython", "PIL", "jax", "keras", "matplotlib", "numpy", "pandas"),
+    *("scipy", "tensorflow", "tensorflow_datasets", "torch"),
+}
+GROUND = {"labkit.classes", "labkit.profile", "labkit.synthetic"}
+
+
+def loaded_by(statement):
+    """The heavy packages that a fresh Python has loaded after a statement."""
+    code = f"import sys; {statement}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return HEAVY & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "allowed"),
+    [
+        ("import labkit", set()),
+        ("import labkit.cli", set()),
+        ("from labkit import profile", set()),
+        ("from labkit import classes, synthetic", {"numpy"}),
+        ("from labkit import data", {"numpy", "PIL"}),
+    ],
+)
+def test_an_import_loads_no_more_than_it_needs(statement, allowed):
+    assert loaded_by(statement) - allowed == set()
+
+
+def test_heavy_packages_would_be_noticed():
+    assert loaded_by("import numpy") == {"numpy"}
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in ROOT.rglob("*.py")}
+
+
+def imports_of(code, modules):
+    """Names of those ``modules`` that some source code imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "write imports from labkit in full, so that they can be found"
+            inner = {f"{node.module}.{alias.name}" for alias in node.names} & set(modules)
+            found |= inner or {node.module}
+    return found & set(modules)
+
+
+GRAPH = {name: imports_of(path.read_text("utf-8"), MODULES) for name, path in MODULES.items()}
+
+
+def test_imports_inside_the_package_make_no_circle():
+    order = list(TopologicalSorter(GRAPH).static_order())  # raises CycleError
+    assert order.index("labkit.augment") < order.index("labkit.batches")
+    assert order.index("labkit.models.encoder") < order.index("labkit.models.unet")
+
+
+def test_a_circle_would_be_noticed():
+    codes = {
+        "labkit.a": "from labkit import b",
+        "labkit.b": "def later():\n    from labkit.a import thing",
+    }
+    graph = {name: imports_of(code, codes) for name, code in codes.items()}
+    assert graph == {"labkit.a": {"labkit.b"}, "labkit.b": {"labkit.a"}}
+    with pytest.raises(CycleError):
+        TopologicalSorter(graph).prepare()
+
+
+def test_the_ground_floor_stands_on_nothing_else():
+    for name in GROUND:
+        assert GRAPH[name] <= GROUND
+
+
+def test_nothing_imports_what_people_call():
+    assert not any("labkit.cli" in imported for imported in GRAPH.values())

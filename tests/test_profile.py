@@ -1,0 +1,91 @@
+"""Profiles, the device, and the versions that a result depends on."""
+
+import platform
+import sys
+from types import SimpleNamespace
+
+import keras
+import pytest
+
+from labkit import profile
+
+
+@pytest.mark.parametrize("name", ["full", "quick", "smoke"])
+def test_the_environment_chooses_the_profile(monkeypatch, name):
+    monkeypatch.setenv("LABKIT_PROFILE", name)
+    assert profile.current() is profile.PROFILES[name]
+    assert profile.current().name == name
+
+
+@pytest.mark.parametrize("variable", [None, ""])
+@pytest.mark.parametrize(("device", "name"), [("GPU", "full"), ("CPU", "quick")])
+def test_without_a_choice_the_device_decides(monkeypatch, device, name, variable):
+    if variable is None:
+        monkeypatch.delenv("LABKIT_PROFILE", raising=False)
+    else:
+        monkeypatch.setenv("LABKIT_PROFILE", variable)
+    monkeypatch.setattr(profile, "device", lambda: device)
+    assert profile.current().name == name
+
+
+@pytest.mark.parametrize("name", ["fast", "Full", " smoke"])
+def test_an_unknown_profile_is_named(monkeypatch, name):
+    monkeypatch.setenv("LABKIT_PROFILE", name)
+    with pytest.raises(ValueError, match=f"LABKIT_PROFILE is '{name}': use one of full, quick"):
+        profile.current()
+
+
+def test_profiles_grow_from_smoke_to_full():
+    smoke, quick, full = (profile.PROFILES[name] for name in ("smoke", "quick", "full"))
+    assert smoke.images == (64, 32) and quick.images is None and full.images is None
+    assert smoke.epochs < quick.epochs < full.epochs == 10
+
+
+def fake_backends(monkeypatch, backend, found):
+    """Let Keras run on ``backend``, whose package sees a GPU or not, and break the others."""
+    packages = {
+        "torch": SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: found)),
+        "jax": SimpleNamespace(default_backend=lambda: "gpu" if found else "cpu"),
+        "tensorflow": SimpleNamespace(
+            config=SimpleNamespace(list_physical_devices=lambda kind: [kind] * found)
+        ),
+    }
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    for name, package in packages.items():
+        monkeypatch.setitem(sys.modules, name, package if name == backend else None)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+@pytest.mark.parametrize(("found", "device"), [(True, "GPU"), (False, "CPU")])
+def test_the_backend_alone_says_which_device_there_is(monkeypatch, backend, found, device):
+    fake_backends(monkeypatch, backend, found)
+    assert profile.device() == device
+
+
+def test_versions_are_those_installed():
+    found = profile.versions()
+    assert list(found) == [
+        "python",
+        "tensorflow",
+        "keras",
+        "numpy",
+        "tensorflow-datasets",
+        "labkit",
+    ]
+    assert found["python"] == platform.python_version()
+    assert found["keras"] == keras.__version__
+
+
+def test_a_missing_package_is_said_to_be_missing(monkeypatch):
+    def version(package):
+        raise profile.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(profile.metadata, "version", version)
+    assert profile.versions()["tensorflow"] == "not installed"
+
+
+def test_overview_tells_profile_device_and_versions(monkeypatch):
+    monkeypatch.setenv("LABKIT_PROFILE", "smoke")
+    monkeypatch.setattr(profile, "device", lambda: "GPU")
+    shown = profile.overview()["this run"].to_dict()
+    assert shown == {"profile": "smoke", "epochs": "2", "device": "GPU", **profile.versions()}
