@@ -59,7 +59,8 @@ def resolve_paths():
     for name in ("TFDS_DATA_DIR", "KERAS_HOME", "LABKIT_CACHE"):
         if os.environ.get(name):
             os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
-    os.environ["LABKIT_RUNS"] = str(BUILD / "runs")  # a reader's own runs stay untouched
+    # Apart from a reader's own runs; relative to book/, because pages show where a run is kept.
+    os.environ["LABKIT_RUNS"] = os.path.join("..", "_build", "runs")
 
 
 def fingerprint():

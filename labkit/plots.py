@@ -96,6 +96,9 @@ def overlay(image, mask, pred_mask, class_name="pet", axis=None):
     """
     k = classes.number(class_name)
     true, predicted = np.squeeze(mask) == k, np.squeeze(pred_mask) == k
+    if not np.shape(image)[:2] == true.shape == predicted.shape:
+        shapes = f"image {np.shape(image)}, mask {np.shape(mask)}, pred_mask {np.shape(pred_mask)}"
+        raise ValueError(f"{shapes}: give one image and two masks of one height and width")
     areas = {
         "found": true & predicted,
         "missed": true & ~predicted,

@@ -85,8 +85,9 @@ def test_a_circle_would_be_noticed():
 
 
 def test_the_ground_floor_stands_on_nothing_else():
+    assert GRAPH["labkit"] == set()
     for name in GROUND:
-        assert GRAPH[name] <= GROUND
+        assert GRAPH[name] <= GROUND | {"labkit"}
 
 
 def test_nothing_imports_what_people_call():

@@ -1,0 +1,152 @@
+"""One row an image, with numbers that can be worked out by hand, and honest intervals."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from labkit import analysis, data, metrics
+
+GREY, BLACK, WHITE, RED = [128] * 3, [0] * 3, [255] * 3, [255, 0, 0]
+SPLIT = data.Split(  # three images of 2x2
+    np.array(
+        [
+            [[BLACK, WHITE], [GREY, GREY]],
+            [[RED, RED], [GREY, RED]],
+            [[GREY, GREY], [GREY, GREY]],
+        ],
+        np.uint8,
+    ),
+    np.array([[[0, 0], [1, 1]], [[0, 0], [1, 0]], [[1, 1], [2, 2]]], np.uint8)[..., np.newaxis],
+    {
+        "name": np.array(["one", "two", "three"]),
+        "breed": np.array(["pug", "sphynx", "pug"]),
+        "species": np.array(["dog", "cat", "dog"]),
+    },
+)
+PRED_MASKS = np.array([[[0, 1], [1, 1]], [[0, 0], [1, 0]], [[1, 1], [1, 2]]], np.uint8)[
+    ..., np.newaxis
+]
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+
+def test_table_has_a_row_for_each_image_in_the_split_s_order():
+    rows = analysis.table(SPLIT, PRED_MASKS)
+    assert list(rows.columns) == [
+        *("name", "breed", "species", "accuracy", "pet IoU", "background IoU", "border IoU"),
+        *("pet share", "coat contrast"),
+    ]
+    assert list(rows["name"]) == ["one", "two", "three"]
+    assert list(rows["breed"]) == ["pug", "sphynx", "pug"]
+    assert list(rows["species"]) == ["dog", "cat", "dog"]
+
+
+def test_scores_of_three_images_by_hand():
+    rows = analysis.table(SPLIT, PRED_MASKS)
+    np.testing.assert_allclose(rows["accuracy"], [3 / 4, 1, 3 / 4])
+    np.testing.assert_allclose(rows["pet IoU"], [1 / 2, 1, 1])  # the third has no pet: 1
+    np.testing.assert_allclose(rows["background IoU"], [2 / 3, 1, 2 / 3])
+    np.testing.assert_allclose(rows["border IoU"], [1, 1, 1 / 2])
+    np.testing.assert_allclose(rows["pet share"], [1 / 2, 3 / 4, 0])
+    by_image = metrics.iou(SPLIT.masks, PRED_MASKS, "image")
+    np.testing.assert_allclose(rows[["pet IoU", "background IoU", "border IoU"]].mean(), by_image)
+
+
+def test_coat_contrast_is_that_of_lightness_inside_the_true_pet():
+    rows = analysis.table(SPLIT, PRED_MASKS)
+    assert rows["coat contrast"][0] == pytest.approx(0.5)  # half black, half white
+    assert rows["coat contrast"][1] == pytest.approx(0)  # red all over, whatever lies outside
+    assert np.isnan(rows["coat contrast"][2])  # no pet
+    whole = np.ones((2, 2), bool)
+    red_and_white = np.array([[RED, RED], [WHITE, WHITE]], np.uint8)  # lightness 0.5 and 1
+    assert analysis.coat_contrast(red_and_white, whole) == pytest.approx(0.25)
+
+
+def test_masks_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match="make them equal"):
+        analysis.table(SPLIT, PRED_MASKS[:2])
+
+
+# --- intervals -----------------------------------------------------------------------------------
+
+
+def test_an_interval_holds_its_mean():
+    values = np.random.default_rng(0).uniform(0, 1, 50)
+    mean, low, high = analysis.interval(values)
+    assert mean == pytest.approx(values.mean())
+    assert low < mean < high
+    assert all(type(number) is float for number in (mean, low, high))
+
+
+def test_an_interval_is_that_of_the_normal_approximation():
+    values = np.random.default_rng(0).normal(3, 2, 400)
+    mean, low, high = analysis.interval(values, draws=4000)
+    error = 1.96 * values.std() / np.sqrt(len(values))
+    assert high - mean == pytest.approx(error, rel=0.1)
+    assert mean - low == pytest.approx(error, rel=0.1)
+
+
+def test_an_interval_of_four_times_the_values_is_half_as_wide():
+    values = np.random.default_rng(0).uniform(0, 1, 100)
+    widths = []
+    for times in (1, 4):
+        _, low, high = analysis.interval(np.tile(values, times), draws=4000)
+        widths.append(high - low)
+    assert widths[0] / widths[1] == pytest.approx(2, rel=0.1)
+
+
+def test_an_interval_covers_the_true_mean_in_about_95_of_100_samples():
+    covered = 0
+    for seed in range(200):
+        values = np.random.default_rng(seed).uniform(0, 1, 60)
+        _, low, high = analysis.interval(values, seed, draws=300)
+        covered += low <= 0.5 <= high
+    assert 0.90 <= covered / 200 <= 0.99
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_one_another():
+    values = np.random.default_rng(0).uniform(0, 1, 20)
+    assert analysis.interval(values, seed=1) == analysis.interval(values, seed=1)
+    assert analysis.interval(values, seed=1) != analysis.interval(values, seed=2)
+
+
+def test_equal_values_have_an_interval_of_no_width():
+    assert analysis.interval([0.5] * 9) == (0.5, 0.5, 0.5)
+
+
+def test_missing_values_are_left_out():
+    assert analysis.interval([1.0, np.nan, 3.0]) == analysis.interval([1.0, 3.0])
+
+
+@pytest.mark.parametrize("values", [[], [np.nan, np.nan]])
+def test_an_interval_of_nothing_is_refused(values):
+    with pytest.raises(ValueError, match="no value to take the mean of"):
+        analysis.interval(values)
+
+
+# --- groups --------------------------------------------------------------------------------------
+
+
+def test_groups_come_worst_first_with_their_size_and_interval():
+    rows = pd.DataFrame(
+        {
+            "breed": ["b", "a", "b", "c", "a", "b"],
+            "pet IoU": [0.1, 0.8, 0.3, 0.5, 0.6, 0.2],
+            "accuracy": [0.9, 0.1, 0.9, 0.5, 0.1, 0.9],
+        }
+    )
+    summary = analysis.by_group(rows, "breed")
+    assert list(summary.columns) == ["images", "mean", "low", "high"]
+    assert list(summary.index) == ["b", "c", "a"]
+    assert list(summary["images"]) == [3, 1, 2]
+    np.testing.assert_allclose(summary["mean"], [0.2, 0.5, 0.7])
+    assert tuple(summary.loc["b"][1:]) == analysis.interval([0.1, 0.3, 0.2])
+    assert (summary["low"] <= summary["mean"]).all() and (summary["mean"] <= summary["high"]).all()
+    assert list(analysis.by_group(rows, "breed", "accuracy").index) == ["a", "c", "b"]
+
+
+def test_groups_of_a_table_of_predictions():
+    summary = analysis.by_group(analysis.table(SPLIT, PRED_MASKS), "species", "background IoU")
+    assert list(summary.index) == ["dog", "cat"]
+    np.testing.assert_allclose(summary["mean"], [2 / 3, 1])

@@ -1,0 +1,202 @@
+"""Figures show what they were given, with a legend, and leave nothing open behind them."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from labkit import classes, plots
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, 6, 8, 3), np.uint8)
+MASKS = np.random.default_rng(1).integers(0, 3, (4, 6, 8, 1), np.uint8)
+PRED_MASKS = np.random.default_rng(2).integers(0, 3, (4, 6, 8, 1), np.uint8)
+HISTORY = {
+    "loss": [3.0, 2.0, 1.0],
+    "val_loss": [4.0, 3.0, 2.0],
+    "mean_iou": [0.1, 0.2, 0.3],
+    "seconds": [1.0, 1.0, 1.0],
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_is_left_open():
+    plt.close("all")
+    yield
+    assert plt.get_fignums() == []
+
+
+def legend_words(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def drawn(axis):
+    (picture,) = axis.get_images()
+    return np.asarray(picture.get_array())
+
+
+def titles(figure):
+    return [axis.get_title() for axis in figure.axes]
+
+
+def mixed(grey, error):
+    return 0.35 * grey + 0.65 * np.array(to_rgb(plots.ERRORS[error]))
+
+
+# --- samples -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_display_sample_shows_each_picture_under_its_title(count):
+    pictures = [IMAGES[0], MASKS[0], PRED_MASKS[0][..., 0]][:count]
+    figure = plots.display_sample(pictures)
+    assert titles(figure) == ["image", "true mask", "predicted mask"][:count]
+    assert legend_words(figure) == ["pet", "background", "border"]
+    expected = [IMAGES[0], classes.colour_mask(MASKS[0]), classes.colour_mask(PRED_MASKS[0])]
+    for axis, picture in zip(figure.axes, expected, strict=False):
+        np.testing.assert_array_equal(drawn(axis), picture)
+        assert not axis.axison
+    figure.canvas.draw()  # Matplotlib can lay it out
+
+
+def test_display_sample_takes_other_titles():
+    assert titles(plots.display_sample([IMAGES[0], MASKS[0]], ["a", "b"])) == ["a", "b"]
+
+
+def test_a_figure_is_white_and_fits_a_phone():
+    figure = plots.display_sample([IMAGES[0]])
+    assert figure.get_facecolor() == (1, 1, 1, 1)
+    assert figure.get_figwidth() == plots.WIDTH
+
+
+def test_the_legend_has_the_colours_of_the_masks():
+    (legend,) = plots.display_sample([IMAGES[0], MASKS[0]]).legends
+    shown = [patch.get_facecolor()[:3] for patch in legend.get_patches()]
+    assert shown == [to_rgb(colour) for colour in classes.COLOURS]
+
+
+def test_float_pixels_are_shown_as_the_bytes_they_stand_for():
+    figure = plots.display_sample([IMAGES[0] + np.float32(0.3)])
+    np.testing.assert_array_equal(drawn(figure.axes[0]), IMAGES[0])
+    figure = plots.display_sample([np.full((2, 2, 3), [[-5.0, 128.0, 300.0]])])
+    np.testing.assert_array_equal(drawn(figure.axes[0])[0, 0], [0, 128, 255])
+
+
+@pytest.mark.parametrize(("num", "rows"), [(1, 1), (3, 3), (9, 4)])
+def test_show_predictions_gives_each_example_a_row(num, rows):
+    figure = plots.show_predictions(IMAGES, MASKS, PRED_MASKS, num)
+    assert len(figure.axes) == 3 * rows
+    assert titles(figure) == ["image", "true mask", "predicted mask"] + [""] * 3 * (rows - 1)
+    assert legend_words(figure) == list(classes.NAMES)
+    last = figure.axes[-3:]
+    np.testing.assert_array_equal(drawn(last[0]), IMAGES[rows - 1])
+    np.testing.assert_array_equal(drawn(last[1]), classes.colour_mask(MASKS[rows - 1]))
+    np.testing.assert_array_equal(drawn(last[2]), classes.colour_mask(PRED_MASKS[rows - 1]))
+
+
+@pytest.mark.parametrize(
+    ("mask", "match"),
+    [
+        (np.full((6, 8), 3), r"holds \[3\], but classes are 0, 1, 2"),
+        (np.zeros((6, 8, 2), int), r"shape \[H, W\] or \[H, W, 1\], got \(6, 8, 2\)"),
+    ],
+)
+def test_a_mask_that_is_none_is_refused(mask, match):
+    with pytest.raises(ValueError, match=match):
+        plots.display_sample([IMAGES[0], mask])
+
+
+# --- right and wrong pixels ----------------------------------------------------------------------
+
+
+def test_overlay_colours_every_pixel_by_its_error():
+    mask = np.array([[0, 0, 1, 2]])
+    pred_mask = np.array([[0, 1, 0, 2]])  # found, missed, false alarm, not of the class
+    image = np.full((1, 4, 3), 100, np.uint8)
+    grey = 100 / 255
+    masks = (mask[..., np.newaxis], pred_mask)  # with and without the last axis
+    picture = drawn(plots.overlay(image.repeat(2, 0), *(m.repeat(2, 0) for m in masks)).axes[0])
+    expected = [mixed(grey, name) for name in ("found", "missed", "false alarm")] + [[grey] * 3]
+    np.testing.assert_allclose(picture, [expected] * 2)
+
+
+def test_overlay_counts_as_the_confusion_matrix():
+    k = classes.number("border")
+    picture = drawn(plots.overlay(0 * IMAGES[0], MASKS[0], PRED_MASKS[0], "border").axes[0])
+    true, pred = MASKS[0][..., 0] == k, PRED_MASKS[0][..., 0] == k
+    areas = {"found": true & pred, "missed": true & ~pred, "false alarm": pred & ~true}
+    for name, area in areas.items():
+        same = np.isclose(picture, mixed(0, name)).all(-1)
+        np.testing.assert_array_equal(same, area, err_msg=name)
+        assert area.any()
+
+
+def test_overlay_leaves_the_image_as_it_is():
+    before = IMAGES.copy()
+    plots.overlay(IMAGES[0], MASKS[0], PRED_MASKS[0])
+    np.testing.assert_array_equal(IMAGES, before)
+
+
+def test_overlay_names_the_class_in_its_legend():
+    words = legend_words(plots.overlay(IMAGES[0], MASKS[0], PRED_MASKS[0], "border"))
+    assert words == ["border missed", "border false alarm", "border found"]
+
+
+def test_overlay_draws_into_an_axis_without_a_legend():
+    figure, axes = plots.new_figure(1, 2)
+    assert plots.overlay(IMAGES[0], MASKS[0], PRED_MASKS[0], axis=axes[1]) is figure
+    assert len(axes[1].get_images()) == 1 and not axes[0].get_images()
+    assert figure.legends == []
+    plots.error_legend(figure)
+    assert legend_words(figure) == ["pet missed", "pet false alarm", "pet found"]
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 2], ids=["image", "mask", "pred_mask"])
+def test_overlay_refuses_pictures_of_different_sizes(wrong):
+    pictures = [IMAGES[0], MASKS[0], PRED_MASKS[0]]
+    pictures[wrong] = pictures[wrong][:5]
+    match = r"\(5, 8, .\).*: give one image and two masks of one height and width"
+    with pytest.raises(ValueError, match=match):
+        plots.overlay(*pictures)
+
+
+def test_overlay_refuses_an_unknown_class():
+    with pytest.raises(ValueError, match="unknown class 'dog': use one of pet"):
+        plots.overlay(IMAGES[0], MASKS[0], PRED_MASKS[0], "dog")
+
+
+# --- curves and confusion ------------------------------------------------------------------------
+
+
+def test_training_curves_draw_training_and_validation_by_epoch():
+    figure = plots.training_curves(HISTORY)
+    assert titles(figure) == ["loss", "mean iou"]
+    assert [axis.get_xlabel() for axis in figure.axes] == ["epoch"] * 2
+    lines = figure.axes[0].get_lines()
+    assert [line.get_label() for line in lines] == ["training", "validation"]
+    for line, key in zip(lines, ("loss", "val_loss"), strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3])
+        np.testing.assert_array_equal(line.get_ydata(), HISTORY[key])
+    assert len(figure.axes[1].get_lines()) == 1  # no val_mean_iou
+    assert figure.axes[-1].get_legend() is not None
+    figure.canvas.draw()
+
+
+def test_training_curves_draw_the_asked_keys_alone():
+    assert titles(plots.training_curves(HISTORY, ["seconds"])) == ["seconds"]
+
+
+def test_training_curves_name_a_missing_key_and_those_that_there_are():
+    with pytest.raises(ValueError, match="no 'dice', but loss, val_loss, mean_iou, seconds"):
+        plots.training_curves(HISTORY, ["loss", "dice"])
+
+
+def test_confusion_matrix_shows_shares_of_the_true_class():
+    figure = plots.confusion_matrix([[3, 1, 0], [0, 5, 0], [0, 0, 0]])
+    axis = figure.axes[0]
+    shares = [[75, 25, 0], [0, 100, 0], [0, 0, 0]]  # no border: no division by zero
+    np.testing.assert_allclose(drawn(axis), shares)
+    words = [text.get_text() for text in axis.texts]
+    assert words == [f"{share:.1f} %" for row in shares for share in row]
+    for ticks in (axis.get_xticklabels(), axis.get_yticklabels()):
+        assert [tick.get_text() for tick in ticks] == list(classes.NAMES)
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("predicted class", "true class")
