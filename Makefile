@@ -2,18 +2,27 @@
 # make test   ruff, unit tests, and every notebook through nbval
 # make lint   ruff alone
 # make clean  remove what the others made, .venv included
+#
+# What has not changed since it last passed is not done again; `make -B test` does it anyway.
 # Another Python: make book PYTHON=python3.12
 
 PYTHON ?= python3
 PY = .venv/bin/python
+SOURCES = $(shell find labkit tests book -type f -not -path '*/__pycache__/*' -not -path '*/runs/*')
 
 .PHONY: book test lint clean
 
 book: .venv/installed
 	$(PY) book/build.py
 
-test: .venv/installed lint
-	$(PY) -m pytest -n 2 --dist loadgroup
+test: _build/tested
+
+_build/tested: .venv/installed pyproject.toml requirements.txt $(SOURCES)
+	@echo "Linting, then unit tests and notebooks: some minutes."
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m pytest -n 2
+	@mkdir -p _build && touch $@
 
 lint: .venv/installed
 	$(PY) -m ruff check .
@@ -24,7 +33,7 @@ lint: .venv/installed
 	@echo "Installing packages into .venv: about 1.5 GB, some minutes, once."
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --disable-pip-version-check -r requirements.txt
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(PY) -m pip install --disable-pip-version-check --no-deps --editable .
 	@touch .venv/installed
 
 clean:

@@ -439,11 +439,11 @@ def read_image(file, image_size=128):
                 white = Image.new("RGBA", picture.size, "white")
                 picture = Image.alpha_composite(white, picture)
             picture = picture.convert("RGB")
+    except FileNotFoundError:
+        raise
     except UnidentifiedImageError as error:
         raise ValueError(f"{file} is not a picture that can be read: use JPEG or PNG") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
+    except Exception as error:  # on a damaged file Pillow raises nearly anything
         raise ValueError(f"{file} is damaged or too large ({error}): save it again") from error
     return np.asarray(picture.resize((image_size, image_size), Image.Resampling.BILINEAR))
 

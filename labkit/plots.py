@@ -58,9 +58,9 @@ def show_predictions(images, masks, pred_masks, num=3):
     """
     num = min(num, len(images))
     figure, axes = new_figure(num, 3, height=2.0, squeeze=False)
-    for row, trio in zip(axes, zip(images, masks, pred_masks, strict=False), strict=False):
-        for axis, picture, title in zip(row, trio, SAMPLE_TITLES, strict=True):
-            show_picture(axis, picture, title if row is axes[0] else None)
+    for row, trio in enumerate(zip(images[:num], masks, pred_masks, strict=False)):
+        for axis, picture, title in zip(axes[row], trio, SAMPLE_TITLES, strict=True):
+            show_picture(axis, picture, None if row else title)
     class_legend(figure)
     return figure
 

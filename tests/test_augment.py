@@ -36,8 +36,11 @@ def blocks(count=4, height=48, width=40):
 
 
 def inside(masks):
-    """Where all pixels around, two steps in each direction, have the same label: ``[B, H, W]``."""
-    padded = np.pad(masks[..., 0], ((0, 0), (2, 2), (2, 2)), mode="edge")
+    """Where all pixels around, two steps in each direction, have the same label: ``[B, H, W]``.
+
+    Not at the frame, where one can't see what lies around.
+    """
+    padded = np.pad(masks[..., 0], ((0, 0), (2, 2), (2, 2)), constant_values=255)
     around = np.lib.stride_tricks.sliding_window_view(padded, (5, 5), axis=(1, 2))
     return around.min((-1, -2)) == around.max((-1, -2))
 
@@ -53,7 +56,7 @@ def nearest_colour(images):
 def test_image_and_mask_move_together(seed):
     images, masks = pair(*blocks(), seed, Strength(brightness=0, contrast=0, saturation=0))
     clear = inside(masks)
-    assert clear.mean() > 0.5
+    assert clear.mean() > 0.4
     np.testing.assert_array_equal(nearest_colour(images)[clear], masks[..., 0][clear])
 
 

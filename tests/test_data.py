@@ -83,6 +83,7 @@ def prepared(folders, monkeypatch):
 
 @pytest.fixture
 def offline(folders, monkeypatch):
+    monkeypatch.setattr(data, "_download", lambda: pytest.fail("a download was tried"))
     monkeypatch.setattr(data, "reachable", lambda url: False)
 
 
@@ -335,6 +336,31 @@ def test_a_truncated_picture_is_refused_wherever_it_ends(kind, share):
     else:  # nothing but an end mark was cut off
         assert share > 0.9
         np.testing.assert_array_equal(image, data.read_image(io.BytesIO(whole), 8))
+
+
+def test_a_damaged_picture_is_refused_whatever_pillow_raises():
+    """One byte changed, at each place of the first 150: some give SyntaxError, others OSError."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    whole, causes = picture_file(NOISE, exif=exif).getvalue(), set()
+    for place in range(150):
+        damaged = whole[:place] + bytes([whole[place] ^ 0x81]) + whole[place + 1 :]
+        try:
+            assert data.read_image(io.BytesIO(damaged), 8).shape == (8, 8, 3)
+        except ValueError as said:
+            assert "is damaged" in str(said) or "is not a picture" in str(said)
+            causes.add(type(said.__cause__))
+    assert len(causes) > 1
+
+
+@pytest.mark.parametrize("error", [SyntaxError, TypeError, ValueError, OSError, MemoryError])
+def test_any_error_of_pillow_is_told_as_damage(monkeypatch, error):
+    def broken(picture):
+        raise error("broken chunk")
+
+    monkeypatch.setattr(data.ImageOps, "exif_transpose", broken)
+    with pytest.raises(ValueError, match=r"damaged or too large \(broken chunk\): save it"):
+        data.read_image(picture_file(NOISE), 8)
 
 
 def test_a_truncated_picture_is_named_with_the_remedy(tmp_path):
@@ -765,6 +791,21 @@ def test_two_threads_may_save_the_same_split(tmp_path):
         one, other = pool.map(save, range(2))
     assert_same(one, other)
     assert one.images[:, 0, 0, 0].tolist() == [0, 10, 20]
+    assert [path.name for path in tmp_path.iterdir()] == ["train"]
+
+
+def test_the_slower_of_two_saves_leaves_the_copy_of_the_faster_one(tmp_path):
+    folder = tmp_path / "train"
+
+    there = []
+
+    def overtaken():
+        yield from rows(3)
+        data.save_split(rows(3), folder, 3, 8)
+        there.append((folder / "images.npy").stat().st_ino)
+
+    data.save_split(overtaken(), folder, 3, 8)
+    assert (folder / "images.npy").stat().st_ino == there[0]
     assert [path.name for path in tmp_path.iterdir()] == ["train"]
 
 
