@@ -8,8 +8,11 @@ from labkit.synthetic import BREEDS, SPECIES, example, examples
 
 SMALL = {"size": (64, 64)}
 COUNTS = [  # pet, background and border pixels of the first five examples
-    [5107, 9946, 1331], [1950, 12924, 1510], [9089, 5722, 1573],
-    [7327, 7496, 1561], [4989, 9293, 2102],
+    [5107, 9946, 1331],
+    [1950, 12924, 1510],
+    [9089, 5722, 1573],
+    [7327, 7496, 1561],
+    [4989, 9293, 2102],
 ]
 MEANS = [100.04, 160.71, 111.99, 110.1, 103.71]
 
@@ -31,7 +34,13 @@ def assert_same(one, other):
 def test_schema():
     for drawn in examples(20):
         assert set(drawn) == {
-            "image", "segmentation_mask", "label", "species", "file_name", "head_bbox"}
+            "image",
+            "segmentation_mask",
+            "label",
+            "species",
+            "file_name",
+            "head_bbox",
+        }
         height, width, channels = drawn["image"].shape
         assert channels == 3 and drawn["image"].dtype == np.uint8
         assert drawn["segmentation_mask"].shape == (height, width, 1)
@@ -108,12 +117,15 @@ def test_some_animals_are_hidden_in_part_and_some_cut_off(monkeypatch):
     assert not any(np.sum((w == 2) & (s != 2)) for w, s in zip(whole, shown, strict=True))
 
 
-@pytest.mark.parametrize("change", [{"shades": 2}, {"shades": 6}, {"contrast": 0.1},
-                                    {"shades": 1, "contrast": 1.0}])
+@pytest.mark.parametrize(
+    "change", [{"shades": 2}, {"shades": 6}, {"contrast": 0.1}, {"shades": 1, "contrast": 1.0}]
+)
 def test_shades_and_contrast_change_the_coat_only(change):
     for index in range(10):
-        before, after = (example(index, **{"shades": 4, "contrast": 0.8} | kind, **SMALL)
-                         for kind in ({}, change))
+        before, after = (
+            example(index, **{"shades": 4, "contrast": 0.8} | kind, **SMALL)
+            for kind in ({}, change)
+        )
         np.testing.assert_array_equal(labels(before), labels(after))
         differs = np.any(before["image"] != after["image"], axis=-1)
         assert differs[labels(before) == 1].mean() > 0.3
@@ -124,8 +136,9 @@ def test_coat_has_as_many_shades_as_asked_for(monkeypatch):
     animal, silhouette = synthetic._animal, synthetic._silhouette
     # Without eyes, light and noise a coat's pixels have their shades' colours exactly.
     monkeypatch.setattr(synthetic, "_animal", lambda *args: [*animal(*args)[:2], []])
-    monkeypatch.setattr(synthetic, "_silhouette",
-                        lambda *args: (silhouette(*args)[0], np.ones((1, 1), np.float32)))
+    monkeypatch.setattr(
+        synthetic, "_silhouette", lambda *args: (silhouette(*args)[0], np.ones((1, 1), np.float32))
+    )
     monkeypatch.setattr(synthetic, "_grain", lambda *args: 0)
     for shades in range(1, 7):
         drawn = [example(i, shades=shades, contrast=0.5, **SMALL) for i in range(20)]
@@ -186,18 +199,21 @@ def test_same_on_every_machine():
     np.testing.assert_allclose([rgb(d).mean() for d in drawn], MEANS, atol=0.1)
 
 
-@pytest.mark.parametrize(("index", "options", "message"), [
-    (-1, {}, "index must be a whole number from 0 up, got -1"),
-    (1.5, {}, "index must be a whole number from 0 up, got 1.5"),
-    (0, {"seed": -2}, "seed must be a whole number from 0 up, got -2"),
-    (0, {"split": "val"}, "split must be one of train, test, got 'val'"),
-    (0, {"size": 128}, r"size must be \(height, width\) .* or None .*, got 128"),
-    (0, {"size": (128, 16)}, r"each 32 or more, .*, got \(128, 16\)"),
-    (0, {"shades": 9}, "shades must be a whole number from 1 to 6, got 9"),
-    (0, {"shades": 2.5}, "shades must be a whole number from 1 to 6, got 2.5"),
-    (0, {"contrast": 1.5}, "^contrast must be a number from 0 to 1, got 1.5"),
-    (0, {"background_contrast": -0.1}, "background_contrast must be .* 0 to 1, got -0.1"),
-])
+@pytest.mark.parametrize(
+    ("index", "options", "message"),
+    [
+        (-1, {}, "index must be a whole number from 0 up, got -1"),
+        (1.5, {}, "index must be a whole number from 0 up, got 1.5"),
+        (0, {"seed": -2}, "seed must be a whole number from 0 up, got -2"),
+        (0, {"split": "val"}, "split must be one of train, test, got 'val'"),
+        (0, {"size": 128}, r"size must be \(height, width\) .* or None .*, got 128"),
+        (0, {"size": (128, 16)}, r"each 32 or more, .*, got \(128, 16\)"),
+        (0, {"shades": 9}, "shades must be a whole number from 1 to 6, got 9"),
+        (0, {"shades": 2.5}, "shades must be a whole number from 1 to 6, got 2.5"),
+        (0, {"contrast": 1.5}, "^contrast must be a number from 0 to 1, got 1.5"),
+        (0, {"background_contrast": -0.1}, "background_contrast must be .* 0 to 1, got -0.1"),
+    ],
+)
 def test_bad_values_are_named(index, options, message):
     with pytest.raises(ValueError, match=message):
         example(index, **options)
