@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import layers, ops
+from keras import layers
 
 from labkit import data
 from labkit.models import encoder, unet
@@ -37,17 +37,30 @@ def scratch():
 
 
 @pytest.fixture(scope="module")
-def keras_home(tmp_path_factory):
-    """A folder as Keras keeps it, with random numbers in the place of the ImageNet weights."""
-    home = tmp_path_factory.mktemp("keras_home")
-    (home / "models").mkdir()
+def twin():
+    """Another model with the same seed."""
+    keras.utils.set_random_seed(99)  # a global seed changes nothing
+    return small_model()
+
+
+@pytest.fixture(scope="module")
+def base():
+    """MobileNetV2 with random numbers in the place of ImageNet's weights."""
     keras.utils.set_random_seed(1)
-    base = keras.applications.MobileNetV2(
+    network = keras.applications.MobileNetV2(
         input_shape=(128, 128, 3), include_top=False, weights=None
     )
-    for layer in base.layers:
+    for layer in network.layers:
         if isinstance(layer, layers.BatchNormalization):  # averages that a batch does not have
             layer.moving_mean.assign(RNG.normal(0, 0.1, layer.moving_mean.shape))
+    return network
+
+
+@pytest.fixture(scope="module")
+def keras_home(base, tmp_path_factory):
+    """A folder as Keras keeps it, with the weights of ``base``."""
+    home = tmp_path_factory.mktemp("keras_home")
+    (home / "models").mkdir()
     base.save(home / "models" / encoder.WEIGHTS_FILE)  # in the old format, as Keras's own file
     return home
 
@@ -127,6 +140,19 @@ def test_one_class_is_refused():
         unet_model(num_classes=1, weights=None)
 
 
+def test_the_taps_are_those_of_the_laboratory_work(base):
+    names = [
+        *("block_1_expand_relu", "block_3_expand_relu", "block_6_expand_relu"),
+        *("block_13_expand_relu", "block_16_project"),
+    ]
+    pixels = RNG.uniform(-1, 1, (1, 128, 128, 3)).astype("float32")
+    mine = encoder.mobilenet_v2(128, 128)
+    mine.set_weights(base.get_weights()[: len(mine.weights)])
+    theirs = keras.Model(base.input, [base.get_layer(name).output for name in names])
+    for one, two in zip(mine(pixels), theirs(pixels), strict=True):
+        np.testing.assert_array_equal(numbers(one), numbers(two))
+
+
 # --- what happens to a pixel ---------------------------------------------------------------------
 
 
@@ -150,22 +176,20 @@ def test_pixel_range_changes_the_logits_as_the_pixels_would(scratch):
 # --- seeds and weights ---------------------------------------------------------------------------
 
 
-def test_a_seed_fixes_every_weight_and_another_seed_changes_every_kernel(scratch):
-    keras.utils.set_random_seed(99)  # a global seed changes nothing
-    same, other = small_model(seed=0), small_model(seed=1)
-    for one, two, three in zip(scratch.weights, same.weights, other.weights, strict=True):
+def test_a_seed_fixes_every_weight_and_another_seed_changes_every_kernel(scratch, twin):
+    other = small_model(seed=1)
+    for one, two, three in zip(scratch.weights, twin.weights, other.weights, strict=True):
         np.testing.assert_array_equal(numbers(one), numbers(two), err_msg=one.path)
         if "kernel" in one.name:
             assert not np.array_equal(numbers(one), numbers(three)), one.path
 
 
-def test_two_models_share_no_weight(scratch):
-    before = scratch.get_weights()
-    other = small_model()
-    assert not {id(weight) for weight in scratch.weights} & {id(x) for x in other.weights}
-    for weight in other.weights:
-        weight.assign(ops.ones_like(weight))
+def test_two_models_share_no_weight(scratch, twin):
+    before, others = scratch.get_weights(), twin.get_weights()
+    assert not {id(weight) for weight in scratch.weights} & {id(x) for x in twin.weights}
+    twin.set_weights([weight + 1 for weight in others])
     np.testing.assert_equal(scratch.get_weights(), before)
+    twin.set_weights(others)
 
 
 def test_an_encoder_from_scratch_is_trained_with_its_batch_normalisation(scratch):
@@ -218,14 +242,10 @@ def pretrained(keras_home):
 
 
 @pytest.mark.parametrize("fine_tune", [False, True])
-def test_the_weights_file_is_loaded_whatever_the_image_size(pretrained, keras_home, fine_tune):
-    expected = keras.applications.MobileNetV2(
-        input_shape=(64, 64, 3), include_top=False, weights=None
-    )
-    expected.load_weights(keras_home / "models" / encoder.WEIGHTS_FILE)
+def test_the_weights_file_is_loaded_whatever_the_image_size(pretrained, base, fine_tune):
     contract = pretrained[fine_tune].get_layer("encoder")
     for name in ("Conv1", "bn_Conv1", "block_13_expand", "block_16_project"):
-        pairs = zip(contract.get_layer(name).weights, expected.get_layer(name).weights, strict=True)
+        pairs = zip(contract.get_layer(name).weights, base.get_layer(name).weights, strict=True)
         for one, two in pairs:
             np.testing.assert_array_equal(numbers(one), numbers(two), err_msg=one.path)
 
