@@ -30,7 +30,7 @@ lint: .venv/installed
 
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c "import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f'This course needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is {v[0]}.{v[1]}. Say which to use: make book PYTHON=python3.12')"
-	@echo "Installing packages into .venv: about 1.5 GB, some minutes, once."
+	@echo "Installing packages into .venv: 3 GB on disk, some minutes, once."
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --disable-pip-version-check -r requirements.txt
 	$(PY) -m pip install --disable-pip-version-check --no-deps --editable .

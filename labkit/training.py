@@ -344,13 +344,21 @@ def predict_mask(model, image):
 
 def predict_masks(model, split, batch_size=32):
     """The class of every pixel of a split: uint8 ``[N, S, S, 1]``."""
-    line, start = Line(), time.perf_counter()
     pred_masks = np.empty(split.masks.shape, "uint8")
+    for part, logits in predict_logits(model, split, batch_size):
+        pred_masks[part] = np.argmax(logits, axis=-1)[..., np.newaxis]
+    return pred_masks
+
+
+def predict_logits(model, split, batch_size=32):
+    """Batch by batch, pairs of a slice of the split and its logits float32 ``[B, S, S, C]``.
+
+    Shows how far it is when it takes more than five seconds.
+    """
+    line, start = Line(), time.perf_counter()
     for first in range(0, len(split), batch_size):
         part = slice(first, first + batch_size)
-        logits = ops.convert_to_numpy(model.predict_on_batch(split.images[part]))
-        pred_masks[part] = np.argmax(logits, axis=-1)[..., np.newaxis]
+        yield part, ops.convert_to_numpy(model.predict_on_batch(split.images[part]))
         if time.perf_counter() - start > 5:
             done = min(first + batch_size, len(split))
             line.show(f"predicted {done} of {len(split)} images", last=done == len(split))
-    return pred_masks

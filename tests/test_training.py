@@ -354,6 +354,7 @@ def test_any_other_training_has_another_folder(folder_of, tmp_path):
         "model": {"model": tiny_model(use_bias=False)},
         "model's seed": {"model": tiny_model(seed=1)},
         "optimizer": {"optimizer": keras.optimizers.Adam()},
+        "optimizer and epochs": {"optimizer": keras.optimizers.Adam(), "epochs": EPOCHS + 1},
         "rate": {"optimizer": keras.optimizers.Adam(0.1)},
         "schedule": {"optimizer": training_rate(3)},
         "schedule's steps": {"optimizer": training_rate(4)},
