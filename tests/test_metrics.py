@@ -92,6 +92,14 @@ def test_images_without_the_class_are_left_out_when_empty_is_nan():
     assert metrics.iou(mask, pred_mask, "image", **two)[0] == (0.5 + 1) / 2
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_class_of_no_image_is_nan_when_empty_is_nan():
+    mask = batch(np.zeros((4, 4)), np.ones((4, 4)))
+    for score in SCORES:
+        for average in metrics.AVERAGES:
+            np.testing.assert_array_equal(score(mask, mask, average, empty=np.nan), [1, 1, np.nan])
+
+
 def test_a_class_that_is_only_predicted_scores_0_and_not_empty():
     mask, pred_mask = batch(np.zeros((4, 4))), batch(np.ones((4, 4)))
     for score in SCORES:
