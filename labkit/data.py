@@ -27,7 +27,7 @@ REAL, SYNTHETIC = "oxford_iiit_pet", "synthetic"
 SOURCES = ("auto", REAL, SYNTHETIC)
 VERSION = "4.0.0"
 HOST = "https://thor.robots.ox.ac.uk"  # where TFDS downloads the dataset from
-SYNTHETIC_IMAGES = (1200, 400)  # train, test
+SYNTHETIC_IMAGES = (1000, 300)  # train, test
 NO_NETWORK = (
     "Connect to the network and run this again (a download of 0.8 GB), or set TFDS_DATA_DIR to a "
     "folder where TensorFlow Datasets has prepared it."

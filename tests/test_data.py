@@ -905,7 +905,7 @@ def test_raw_synthetic_examples_come_as_tfds_gives_real_ones(folders):
         assert set(np.unique(one["segmentation_mask"])) == {1, 2, 3}
 
 
-@pytest.mark.parametrize(("split", "count"), [("train", 1200), ("test", 400)])
+@pytest.mark.parametrize(("split", "count"), [("train", 1000), ("test", 300)])
 def test_without_a_count_all_synthetic_examples_come(folders, split, count):
     assert len(data.examples(split, "synthetic")) == count
 
