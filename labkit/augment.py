@@ -23,6 +23,10 @@ class Strength:
     contrast: float = 0.2  # 0.2: differences from the mean times 0.8 to 1.2
     saturation: float = 0.3  # 0.3: differences from grey times 0.7 to 1.3
 
+    def __post_init__(self):
+        if not 0 <= self.zoom < 1:
+            raise ValueError(f"zoom is {self.zoom}: use 0 to below 1; 1 would shrink to nothing")
+
 
 def augment(images, masks, seed, strength=Strength()):
     """A random change for each image of a batch, and the same movement for its mask.

@@ -27,6 +27,8 @@ class Batches(keras.utils.PyDataset):
             raise ValueError(f"batch_size is {batch_size!r}: use a whole number of at least 1")
         if augmented and seed is None:
             raise ValueError("augmented batches are random: give a seed, such as seed=0")
+        if seed is not None and seed < 0:
+            raise ValueError(f"seed is {seed}: use a whole number from 0 up, or None")
         super().__init__()
         self.split, self.batch_size, self.seed, self.augmented = split, batch_size, seed, augmented
         self.epoch = 0

@@ -212,3 +212,9 @@ def test_shapes_that_do_not_belong_together_are_named(images, masks):
         augment(np.zeros(images), np.zeros(masks), 0)
     assert f"{images} and masks of shape {masks}" in str(said.value)
     assert "[B, H, W, 3] and [B, H, W, 1]" in str(said.value)
+
+
+@pytest.mark.parametrize("zoom", [1, 1.5, -0.1])
+def test_a_zoom_that_leaves_nothing_is_refused(zoom):
+    with pytest.raises(ValueError, match=f"zoom is {zoom}: use 0 to below 1"):
+        Strength(zoom=zoom)

@@ -190,3 +190,8 @@ def test_augmentation_without_a_seed_is_refused(make_split):
 def test_an_empty_split_is_refused(make_split):
     with pytest.raises(ValueError, match="the split is empty"):
         Batches(make_split(0))
+
+
+def test_a_negative_seed_is_refused(make_split):
+    with pytest.raises(ValueError, match="seed is -1: use a whole number from 0 up"):
+        Batches(make_split(3), seed=-1)
