@@ -1,6 +1,7 @@
 """The ``labkit`` command: what a person calls from a terminal."""
 
 import argparse
+import subprocess
 import sys
 
 
@@ -22,10 +23,16 @@ def parser():
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     info = commands.add_parser("info", help="profile, device, versions and where the data is")
     info.set_defaults(action=show_info)
-    run = commands.add_parser("run", help="train a recipe on the real data, add its row")
-    run.add_argument("recipe", help="such as laboratory")
-    run.add_argument("--seed", type=int, default=0)
-    run.set_defaults(action=run_recipe)
+    run = commands.add_parser("run", help="train recipes on the real data, add their rows")
+    run.add_argument("recipes", nargs="+", metavar="RECIPE", help="such as laboratory")
+    run.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED")
+    run.add_argument(
+        "--on",
+        choices=("test", "validation"),
+        default="test",
+        help="validation: hold out a tenth of the train split and score on it",
+    )
+    run.set_defaults(action=run_recipes)
     return top
 
 
@@ -39,21 +46,48 @@ def show_info(options):
     print(f"image cache   {data.cache_folder()}")
 
 
-def run_recipe(options):
-    """Train a recipe, print its scores, append its row to the ledger."""
-    from labkit import recipes
+def run_recipes(options):
+    """Train recipes one after the other, print their scores, append their rows to the ledger."""
+    from labkit import ledger, recipes
 
-    recipe = recipes.find(options.recipe)
-    if not recipes.LEDGER.parent.is_dir():
+    for name in options.recipes:
+        recipes.find(name)  # a mistake in the last name is told before the first hour
+    if not ledger.LEDGER.parent.is_dir():
         raise ValueError(
-            f"there is no {recipes.LEDGER.parent} for the ledger: install labkit from a clone of "
+            f"there is no {ledger.LEDGER.parent} for the ledger: install labkit from a clone of "
             "the course (pip install -e .)"
         )
-    row = recipes.run(recipe, options.seed)
-    if recipe.name == "laboratory":
-        print(recipes.comparison(row).to_string())
-    print(recipes.summary(row).to_string())
-    print(f"Row added to {recipes.LEDGER}.")
+    queue = [(name, seed) for seed in options.seeds for name in options.recipes]
+    if len(queue) == 1:
+        run_recipe(*queue[0], options.on)
+        return
+    failed = [f"{name} {seed}" for name, seed in queue if run_apart(name, seed, options.on)]
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(queue)} runs failed: {', '.join(failed)}")
+
+
+def run_apart(name, seed, on):
+    """One run in a process of its own, so that the next one starts with its memory free."""
+    command = [sys.executable, "-m", "labkit.cli", "run", name, "--seed", str(seed), "--on", on]
+    print(f"{name}, seed {seed}:", flush=True)
+    return subprocess.run(command).returncode
+
+
+def run_recipe(name, seed, on):
+    """One run, unless the ledger has it from this very code."""
+    from labkit import ledger, recipes
+
+    recipe = recipes.find(name)
+    if ledger.holds(recipe, seed, on, recipes.commit()):
+        print(f"{name}, seed {seed}, is in {ledger.LEDGER} already, made by this code.")
+        return
+    row = recipes.run(recipe, seed, on)
+    if name == "laboratory" and on == "test":
+        print(ledger.comparison(row).to_string())
+    print(ledger.with_intervals(row).to_string())
+    print(ledger.summary(row[on]).to_string())
+    ledger.append(row)
+    print(f"Row added to {ledger.LEDGER}.")
 
 
 if __name__ == "__main__":

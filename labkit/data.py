@@ -1,7 +1,8 @@
 """The Oxford-IIIT Pet dataset: found or downloaded, checked, and read once into uint8 arrays.
 
-``load`` is the one function that most readers need. It looks in three places: a dataset that
-TensorFlow Datasets (TFDS) has prepared already, the network, and, without either, synthetic pets.
+``load`` is the one function that most readers need. It looks for a dataset that TensorFlow
+Datasets (TFDS) has prepared already, then in its own cache, then on the network, and takes
+synthetic pets if it finds nothing.
 Outside this module masks hold 0 pet, 1 background, 2 border; only here are they 1, 2, 3.
 """
 
@@ -84,7 +85,8 @@ def load(source="auto", image_size=128, limit=None):
 
     Returns:
         ``Pets(train, test, source)``. The first call reads every image once and keeps the arrays
-        in a cache folder (``LABKIT_CACHE``, or ``~/.cache/labkit``); later calls only open them.
+        in a cache folder (``LABKIT_CACHE``, or ``~/.cache/labkit``); later calls only open them,
+        also where the dataset is not, and TensorFlow is not installed.
 
     Raises:
         ValueError: for an unknown source, a size below 1 or an empty split.
@@ -93,6 +95,8 @@ def load(source="auto", image_size=128, limit=None):
     _check_size(image_size)
     if limit is not None and (np.shape(limit) != (2,) or min(limit) < 1):
         raise ValueError(f"limit is {limit}: use (train, test), at least one image each")
+    if _asked(source) != SYNTHETIC and not _is_prepared() and (folders := _cached(image_size)):
+        return _limited(*map(open_split, folders), REAL, limit)
     source = find_source(source)
     if source == SYNTHETIC:
         counts = limit or SYNTHETIC_IMAGES
@@ -105,6 +109,10 @@ def load(source="auto", image_size=128, limit=None):
     folder = cache_folder() / f"{key}-{image_size}px"
     train = _open_or_prepare(folder / "train", source, counts[0], image_size)
     test = _open_or_prepare(folder / "test", source, counts[1], image_size)
+    return _limited(train, test, source, limit)
+
+
+def _limited(train, test, source, limit):
     if limit is not None:
         train, test = train.select(slice(limit[0])), test.select(slice(limit[1]))
     return Pets(train, test, source)
@@ -115,14 +123,10 @@ def find_source(source="auto"):
 
     Prints a line when synthetic pets stand in for the real ones. Errors as ``load``.
     """
-    asked_by = "source"
-    if source == "auto" and os.environ.get("LABKIT_DATA"):
-        asked_by, source = "LABKIT_DATA", os.environ["LABKIT_DATA"]
-    if source not in SOURCES:
-        raise ValueError(f"{asked_by} is {source!r}: use one of {', '.join(SOURCES)}")
+    source = _asked(source)
     if source == SYNTHETIC:
         return SYNTHETIC
-    if (prepared_folder() / "dataset_info.json").exists():
+    if _is_prepared():
         return REAL
     if reachable(HOST):
         _download()
@@ -132,6 +136,16 @@ def find_source(source="auto"):
         raise ConnectionError(f"{missing}. {NO_NETWORK}")
     print(f"Using synthetic pets: the real dataset is not here and can't be reached. {NO_NETWORK}")
     return SYNTHETIC
+
+
+def _asked(source):
+    """A source as asked for, "auto" replaced by ``LABKIT_DATA`` where that is set; checked."""
+    asked_by = "source"
+    if source == "auto" and os.environ.get("LABKIT_DATA"):
+        asked_by, source = "LABKIT_DATA", os.environ["LABKIT_DATA"]
+    if source not in SOURCES:
+        raise ValueError(f"{asked_by} is {source!r}: use one of {', '.join(SOURCES)}")
+    return source
 
 
 def reachable(url, seconds=2.0):
@@ -153,6 +167,19 @@ def prepared_folder():
     """
     home = os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets"
     return Path(home).expanduser() / REAL / VERSION
+
+
+def _is_prepared():
+    return (prepared_folder() / "dataset_info.json").exists()
+
+
+def _cached(image_size):
+    """Folders of the real train and test split in the cache, or None: what a machine needs that
+    has neither TFDS nor TensorFlow."""
+    for folder in sorted(cache_folder().glob(f"{REAL}-{VERSION}-*-{image_size}px")):
+        if _is_complete(folder / "train") and _is_complete(folder / "test"):
+            return folder / "train", folder / "test"
+    return None
 
 
 def _count(splits, name):
@@ -451,15 +478,29 @@ def read_image(file, image_size=128):
 # --- validation split -----------------------------------------------------------------------
 
 
-def hold_out(split, share=0.1):
-    """Part a split into two for training and validation, breed by breed.
+def hold_out(split):
+    """Part a train split into two, for training and validation: (train, val).
+
+    Of the real dataset, the images named in ``labkit/validation.txt`` are for validation: a tenth
+    of each breed, the same in every run on every machine. Of other splits, what ``stratify``
+    gives.
+    """
+    fixed = (Path(__file__).parent / "validation.txt").read_text().split()
+    chosen = np.isin(split.table["name"], fixed)
+    if not chosen.any():
+        return stratify(split)
+    return split.select(~chosen), split.select(chosen)
+
+
+def stratify(split, share=0.1):
+    """Part a split into two, breed by breed.
 
     Args:
-        split: the train split.
-        share: of each breed's images that go to validation.
+        split: a ``Split``.
+        share: of each breed's images that go to the second part.
 
     Returns:
-        (train, val): two splits without a common image. The same split gives the same parts.
+        Two splits without a common image. The same split gives the same parts.
     """
     if not 0 < share < 1:
         raise ValueError(f"share is {share}: use a number between 0 and 1, such as 0.1")

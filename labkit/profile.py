@@ -2,8 +2,10 @@
 
 import os
 import platform
+import sys
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from labkit import __version__
 
@@ -63,7 +65,80 @@ def versions():
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
+    if os.environ.get("KERAS_BACKEND") in ("jax", "torch"):
+        found[os.environ["KERAS_BACKEND"]] = metadata.version(os.environ["KERAS_BACKEND"])
     return found
+
+
+def machine():
+    """What computes, in words: the graphics card, or the processor and how many cores it lends."""
+    if device() == "GPU":
+        return _gpu_name()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{_processor()}, {cores} cores"
+
+
+def _gpu_name():
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.get_device_name()
+    if backend == "jax":
+        import jax
+
+        return jax.devices()[0].device_kind
+    import tensorflow as tf
+
+    first = tf.config.list_physical_devices("GPU")[0]
+    return tf.config.experimental.get_device_details(first).get("device_name", "GPU")
+
+
+def _processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()  # Linux: the marketing name
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def peak_memory():
+    """Most memory that this process has held so far, in GB: ``host``, and ``device`` on a GPU.
+
+    Windows does not tell it to Python's standard library: there the dict has no ``host``.
+    """
+    found = {}
+    try:
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        found["host"] = round(peak * unit / 1e9, 2)
+    except ImportError:
+        pass
+    if device() == "GPU":
+        found["device"] = round(_gpu_peak() / 1e9, 2)
+    return found
+
+
+def _gpu_peak():
+    """Bytes, counted by the backend."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.max_memory_allocated()
+    if backend == "jax":
+        import jax
+
+        return jax.devices()[0].memory_stats()["peak_bytes_in_use"]
+    import tensorflow as tf
+
+    return tf.config.experimental.get_memory_info("GPU:0")["peak"]
 
 
 def overview():

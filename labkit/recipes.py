@@ -1,56 +1,80 @@
-"""Declared runs on the real data, and the ledger that keeps their results.
+"""Declared trainings: a recipe is plain data, and ``run`` makes a row of the ledger from it."""
 
-A recipe is plain data. ``run`` trains it from the compact arrays, scores it once on the official
-test split, and appends one row to ``book/results/runs.jsonl``. No weights and no image is kept.
-"""
-
-import json
 import subprocess
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import keras
-import numpy as np
 
-from labkit import classes, data, losses, metrics, profile, training
+from labkit import data, losses, profile, scores, training
 from labkit.batches import Batches
-from labkit.models.unet import unet_model
+from labkit.models.unet import FILTERS, unet_model
+
+SPLITS = ("test", "validation")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that shapes a training but its seed."""
+    """Everything that shapes a training but its seed. What it does not say is as the laboratory
+    work has it.
+
+    Attributes:
+        name: of the recipe.
+        epochs, batch_size: of the training.
+        learning_rate: constant, or the highest of a one-cycle schedule.
+        one_cycle: rise to that rate and fall to zero (``training.one_cycle``).
+        weight_decay: above 0, AdamW takes the place of Adam.
+        dice: weight of a Dice loss that is added to cross-entropy.
+        averaging: momentum of averaged weights (EMA), 0 for none.
+        augmented: move and recolour the images (``labkit.augment``).
+        fine_tune: train the encoder's convolutions too.
+        encoder_rate: what the learning rate is multiplied by for them; needs weight decay.
+        pixel_range, momentum, filters: of the model, see ``unet_model``.
+        image_size: S, in pixels.
+    """
 
     name: str
-    pixel_range: tuple[int, int]
-    momentum: float
-    batch_size: int
-    learning_rate: float
-    epochs: int
+    epochs: int = 10
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    one_cycle: bool = False
+    weight_decay: float = 0.0
+    dice: float = 0.0
+    averaging: float = 0.0
+    augmented: bool = False
+    fine_tune: bool = False
+    encoder_rate: float = 1.0
+    pixel_range: tuple[int, int] = (0, 1)
+    momentum: float = 0.99
+    filters: tuple[int, ...] = FILTERS
     image_size: int = 128
 
+    def __post_init__(self):
+        for name in ("pixel_range", "filters"):  # JSON has no tuples
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
+
+# What every recipe of the course's own has.
+COURSE = {"batch_size": 32, "one_cycle": True, "pixel_range": (-1, 1), "momentum": 0.9}
 RECIPES = {
-    # As the laboratory work trains: frozen MobileNetV2, Adam, no augmentation, the last weights.
-    "laboratory": Recipe(
-        "laboratory",
-        pixel_range=(0, 1),
-        momentum=0.99,
-        batch_size=64,
-        learning_rate=1e-3,
-        epochs=10,
-    ),
-}
-LEDGER = Path(__file__).parents[1] / "book" / "results" / "runs.jsonl"  # in a clone
-
-# Reported by the laboratory work; its IoU and Dice are of class 1, which is the background, and
-# averaged over images.
-LABORATORY_WORK = {
-    "loss": 0.2698,
-    "accuracy": 0.8993,
-    "background IoU per image": 0.8832,
-    "background Dice per image": 0.9338,
+    recipe.name: recipe
+    for recipe in (
+        # As the laboratory work trains: frozen MobileNetV2, Adam, no augmentation.
+        Recipe("laboratory"),
+        # What chapter 5 trains in its quick profile.
+        Recipe("quick", epochs=3, weight_decay=1e-4, **COURSE),
+        # The course's own best.
+        Recipe(
+            "standard",
+            epochs=20,
+            weight_decay=1e-3,
+            dice=0.5,
+            averaging=0.995,
+            augmented=True,
+            fine_tune=True,
+            **COURSE,
+        ),
+    )
 }
 
 
@@ -61,52 +85,98 @@ def find(name):
     return RECIPES[name]
 
 
-def run(recipe, seed=0, source=data.REAL, limit=None, ledger=LEDGER):
-    """Train a recipe, score it on the test split, append a row to the ledger.
+def run(recipe, seed=0, on="test", source=data.REAL, limit=None):
+    """Train a recipe, score it once, and describe the run as a row of the ledger.
 
     An interrupted run goes on from its last epoch when it is called again.
 
     Args:
         recipe: a ``Recipe``.
-        seed: of the decoder's first weights and of the order of the images.
+        seed: of the decoder's first weights, the order of the images and their augmentation.
+        on: "test" trains on the whole train split and scores on the test split; "validation"
+            holds out a tenth of the train split and scores on that, for choosing between recipes.
         source, limit: as for ``labkit.data.load``.
-        ledger: the file that the row is appended to; None for no file.
 
     Returns:
         The row, a dict that JSON can hold.
+
+    Raises:
+        ValueError: for a bad argument, or if the loss stops being a number.
     """
+    if on not in SPLITS:
+        raise ValueError(f"on is {on!r}: use one of {', '.join(SPLITS)}")
     code = commit()  # asked first: files may change while the run goes on
     pets = data.load(source, recipe.image_size, limit)
+    train, scored = (pets.train, pets.test) if on == "test" else data.hold_out(pets.train)
+    model, trained = fit(recipe, seed, train)
+    counts = scores.tally(model, scored)
+    return {
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "source": pets.source,
+        "images": [len(train), len(scored)],
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": code,
+        "versions": profile.versions(),
+        "backend": keras.backend.backend(),
+        "device": profile.device(),
+        "machine": profile.machine(),
+        "seconds": sum(trained.history["seconds"]),
+        "peak memory": profile.peak_memory(),
+        "history": trained.history,
+        on: scores.summarise(counts),
+        f"{on} intervals": scores.intervals(counts),
+        f"{on} with flips": scores.score(model, scored, flips=True),
+    }
+
+
+def fit(recipe, seed, train):
+    """The trained model of a recipe, and its ``training.Run``.
+
+    Args:
+        recipe: a ``Recipe``.
+        seed: as for ``run``.
+        train: the ``labkit.data.Split`` to train on.
+    """
     model = unet_model(
         image_size=recipe.image_size,
+        fine_tune=recipe.fine_tune,
         pixel_range=recipe.pixel_range,
         momentum=recipe.momentum,
         seed=seed,
+        filters=recipe.filters,
     )
-    train_ds = Batches(pets.train, recipe.batch_size, seed=seed)
+    train_ds = Batches(train, recipe.batch_size, seed=seed, augmented=recipe.augmented)
     trained = training.train(
         model,
         train_ds,
         epochs=recipe.epochs,
         name=f"{recipe.name}-{seed}",
-        optimizer=keras.optimizers.Adam(recipe.learning_rate),
+        optimizer=optimizer(recipe, model, train_ds),
+        loss=loss(recipe),
     )
-    row = {
-        "recipe": asdict(recipe),
-        "seed": seed,
-        "source": pets.source,
-        "images": [len(pets.train), len(pets.test)],
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": code,
-        "versions": profile.versions(),
-        "device": profile.device(),
-        "seconds": sum(trained.history["seconds"]),
-        "history": trained.history,
-        "test": score(model, pets.test),
-    }
-    if ledger is not None:
-        append(row, Path(ledger))
-    return row
+    return model, trained
+
+
+def optimizer(recipe, model, train_ds):
+    """Adam, or AdamW if the recipe has weight decay, with its learning rates."""
+    rate = recipe.learning_rate
+    if recipe.one_cycle:
+        rate = training.one_cycle(train_ds, recipe.epochs, peak=rate)
+    average = {"use_ema": True, "ema_momentum": recipe.averaging} if recipe.averaging else {}
+    if not recipe.weight_decay:
+        return keras.optimizers.Adam(rate, **average)
+    slow = [variable.path for variable in model.get_layer("encoder").trainable_variables]
+    return training.TwoRates(
+        rate, slow, recipe.encoder_rate, weight_decay=recipe.weight_decay, **average
+    )
+
+
+def loss(recipe):
+    """Cross-entropy, with the recipe's share of the Dice loss."""
+    if not recipe.dice:
+        return losses.CrossEntropy()
+    return losses.Sum([losses.CrossEntropy(), losses.Dice()], [1.0, recipe.dice])
 
 
 def course_model(pets, epochs):
@@ -123,29 +193,6 @@ def course_model(pets, epochs):
     return model, trained
 
 
-def score(model, split):
-    """Scores of a model on a split, a flat dict of floats.
-
-    ``loss`` (cross-entropy, the mean over all pixels), ``accuracy`` and ``mean IoU`` (pooled); IoU
-    and Dice of each class, "pooled" and "per image".
-    """
-    pred_masks, loss = np.empty(split.masks.shape, "uint8"), 0.0
-    for part, logits in training.predict_logits(model, split):
-        pred_masks[part] = np.argmax(logits, axis=-1)[..., np.newaxis]
-        loss += float(losses.CrossEntropy()(split.masks[part], logits)) * len(logits)
-    scores = {
-        "loss": loss / len(split),
-        "accuracy": metrics.accuracy(split.masks, pred_masks),
-        "mean IoU": metrics.mean_iou(split.masks, pred_masks),
-    }
-    for kind, how in (("IoU", metrics.iou), ("Dice", metrics.dice)):
-        for average, words in (("pooled", "pooled"), ("image", "per image")):
-            values = how(split.masks, pred_masks, average)
-            for name, value in zip(classes.NAMES, values, strict=True):
-                scores[f"{name} {kind} {words}"] = float(value)
-    return scores
-
-
 def commit():
     """The git commit of the code in the working folder, "+" behind it if files were changed."""
     try:
@@ -155,47 +202,3 @@ def commit():
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+" if changed.strip() else "")
-
-
-def append(row, ledger):
-    """Add a row to a ledger, one line of JSON."""
-    ledger.parent.mkdir(parents=True, exist_ok=True)
-    with open(ledger, "a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-
-
-def rows(ledger=LEDGER):
-    """All rows of a ledger, oldest first, as dicts.
-
-    Raises FileNotFoundError, with the command that makes a row, if there is no ledger.
-    """
-    ledger = Path(ledger)
-    if not ledger.exists():
-        raise FileNotFoundError(
-            f"{ledger} is not there: install labkit from a clone of the course, whose ledger has "
-            "rows; `labkit run laboratory` adds one"
-        )
-    return [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines() if line]
-
-
-def comparison(row, reported=LABORATORY_WORK):
-    """Reported figures beside those of a run, as a pandas table."""
-    import pandas as pd
-
-    table = pd.DataFrame(
-        {"laboratory work": reported, "run here": {key: row["test"][key] for key in reported}}
-    )
-    table["difference"] = table["run here"] - table["laboratory work"]
-    return table.round(4)
-
-
-def summary(row):
-    """Scores of a run by class, as a pandas table: IoU and Dice, pooled and per image."""
-    import pandas as pd
-
-    columns = [f"{kind} {how}" for kind in ("IoU", "Dice") for how in ("pooled", "per image")]
-    test = row["test"]
-    values = [[test[f"{name} {column}"] for column in columns] for name in classes.NAMES]
-    table = pd.DataFrame(values, index=classes.NAMES, columns=columns)
-    table.loc["mean"] = np.mean(values, axis=0)
-    return table.round(4)

@@ -75,6 +75,8 @@ def train(model, train_ds, val_ds=None, *, epochs, name, optimizer=None, loss=No
     folder = runs_folder() / f"{name}-{code}"
     checkpoint = Checkpoint(folder, train_ds, epochs, "val_mean_iou" if val_ds else "mean_iou")
     done = checkpoint.restore(model)
+    # Averaged weights are what will be used, so they are what is validated.
+    average = [keras.callbacks.SwapEMAWeights()] if optimizer.use_ema else []
     if done < epochs:
         model.fit(
             train_ds,
@@ -82,9 +84,12 @@ def train(model, train_ds, val_ds=None, *, epochs, name, optimizer=None, loss=No
             epochs=epochs,
             initial_epoch=done,
             shuffle=False,  # Batches shuffles by itself, the same way each time
-            callbacks=[checkpoint, Progress(epochs), *callbacks],
+            callbacks=[*average, checkpoint, Progress(epochs), *callbacks],
             verbose=0,
         )
+    optimizer.finalize_variable_values(
+        model.trainable_variables
+    )  # averaged weights, if it keeps any
     return Run(checkpoint.history, folder)
 
 
@@ -98,6 +103,39 @@ def one_cycle(train_ds, epochs, peak=1e-3):
     return keras.optimizers.schedules.CosineDecay(
         peak / 25, max(1, steps - rise), warmup_target=peak, warmup_steps=rise
     )
+
+
+@keras.saving.register_keras_serializable("labkit.training")
+class TwoRates(keras.optimizers.AdamW):
+    """AdamW with a lower learning rate for some of the model's variables.
+
+    A pretrained encoder needs small steps where a new decoder needs large ones. (Keras has
+    ``MultiOptimizer`` for this from 3.14 on, newer than what Google Colab has.)
+
+    Args:
+        learning_rate: a number or a schedule, for most variables.
+        slow: paths of the variables that get less, such as ``[v.path for v in layer.variables]``.
+        slow_rate: what their learning rate is multiplied by. Weight decay is not.
+        options: as for ``keras.optimizers.AdamW``.
+    """
+
+    def __init__(self, learning_rate, slow=(), slow_rate=1.0, **options):
+        super().__init__(learning_rate, **options)
+        self.slow, self.slow_rate = list(slow), slow_rate
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        slow = set(self.slow)
+        for is_slow, rate in ((False, learning_rate), (True, learning_rate * self.slow_rate)):
+            part = [
+                (grad, variable)
+                for grad, variable in zip(grads, trainable_variables, strict=True)
+                if (variable.path in slow) == is_slow
+            ]
+            if part:
+                super()._backend_update_step(*map(list, zip(*part, strict=True)), rate)
+
+    def get_config(self):
+        return {**super().get_config(), "slow": self.slow, "slow_rate": self.slow_rate}
 
 
 def runs_folder():
@@ -190,19 +228,26 @@ class Checkpoint(keras.callbacks.Callback):
         self.train_ds.epoch = epoch  # Keras has ended one already, before the first
         self.started = time.perf_counter()
 
+    def on_train_batch_end(self, batch, logs=None):
+        if batch % 20 == 0:  # reading the loss makes a GPU wait
+            self._check_loss(logs, epoch=len(self.history.get("loss", ())))
+
     def on_epoch_end(self, epoch, logs=None):
         logs = {key: float(value) for key, value in logs.items()}
-        if not math.isfinite(logs["loss"]):
-            raise ValueError(
-                f"the loss became {logs['loss']} in epoch {epoch + 1}: lower the learning rate, "
-                "and look for masks with other values than the classes. "
-                f"{self.folder} keeps the epochs before"
-            )
+        self._check_loss(logs, epoch)
         for key, value in {**logs, "seconds": time.perf_counter() - self.started}.items():
             self.history.setdefault(key, []).append(value)
         if logs[self.best_by] >= max(self.history[self.best_by]):
-            self._save("best.weights.h5")
+            self._save_best()
         self._keep(epoch + 1)
+
+    def _check_loss(self, logs, epoch):
+        if not math.isfinite(loss := float(logs["loss"])):
+            raise ValueError(
+                f"the loss became {loss} in epoch {epoch + 1}: lower the learning rate, "
+                "and look for masks with other values than the classes. "
+                f"{self.folder} keeps the epochs before"
+            )
 
     def _keep(self, done):
         """The state after some epochs; what it replaces goes last."""
@@ -211,6 +256,15 @@ class Checkpoint(keras.callbacks.Callback):
         self._write("history.json", json.dumps({"weights": weights, "history": self.history}))
         for old in set(self.folder.glob("epoch-*.weights.h5")) - {self.folder / weights}:
             old.unlink()
+
+    def _save_best(self):
+        """The weights that were validated: the averaged ones, if the optimizer averages."""
+        variables = self.model.trainable_variables
+        now = [ops.convert_to_numpy(variable) for variable in variables]
+        self.model.optimizer.finalize_variable_values(variables)
+        self._save("best.weights.h5")
+        for variable, value in zip(variables, now, strict=True):
+            variable.assign(value)
 
     def _save(self, name):
         """Weights and optimizer, complete under their name or not there at all."""
@@ -350,15 +404,29 @@ def predict_masks(model, split, batch_size=32):
     return pred_masks
 
 
-def predict_logits(model, split, batch_size=32):
+def predict_logits(model, split, batch_size=32, flips=False):
     """Batch by batch, pairs of a slice of the split and its logits float32 ``[B, S, S, C]``.
 
+    ``flips`` predicts the mirror image too, and gives the logarithm of the mean probability.
     Shows how far it is when it takes more than five seconds.
     """
     line, start = Line(), time.perf_counter()
     for first in range(0, len(split), batch_size):
         part = slice(first, first + batch_size)
-        yield part, ops.convert_to_numpy(model.predict_on_batch(split.images[part]))
+        logits = _logits(model, split.images[part])
+        if flips:
+            mirrored = _logits(model, split.images[part][:, :, ::-1])[:, :, ::-1]
+            both = (_softmax(logits) + _softmax(mirrored)) / 2
+            logits = np.log(np.maximum(both, 1e-12))
+        yield part, logits
         if time.perf_counter() - start > 5:
             done = min(first + batch_size, len(split))
             line.show(f"predicted {done} of {len(split)} images", last=done == len(split))
+
+
+def _logits(model, images):
+    return ops.convert_to_numpy(model.predict_on_batch(images))
+
+
+def _softmax(logits):
+    return ops.convert_to_numpy(ops.softmax(logits, axis=-1))

@@ -1,5 +1,6 @@
 """The ``labkit`` command."""
 
+import json
 import sys
 from importlib import metadata
 from types import SimpleNamespace
@@ -13,20 +14,20 @@ from labkit import cli
 @pytest.fixture
 def fake_recipes(monkeypatch, tmp_path):
     """``labkit.recipes`` without training; notes how it was called."""
-    from labkit import recipes
+    from labkit import ledger, recipes
 
     called = []
 
-    def run(recipe, seed):
-        called.append((recipe.name, seed))
-        return {"row": len(called)}
+    def run(recipe, seed, on):
+        called.append((recipe.name, seed, on))
+        return {"row": len(called), on: {}}
 
-    monkeypatch.setattr(recipes, "LEDGER", tmp_path / "runs.jsonl")
+    monkeypatch.setattr(ledger, "LEDGER", tmp_path / "runs.jsonl")
     monkeypatch.setattr(recipes, "run", run)
-    for name in ("comparison", "summary"):
+    for name in ("comparison", "summary", "with_intervals"):
         table = pd.DataFrame({name: [0.5]})
-        monkeypatch.setattr(recipes, name, lambda row, table=table: table)
-    return SimpleNamespace(called=called, module=recipes)
+        monkeypatch.setattr(ledger, name, lambda row, table=table: table)
+    return SimpleNamespace(called=called, module=recipes, ledger=ledger)
 
 
 def test_info_tells_what_a_bug_report_needs(folders, monkeypatch, capsys):
@@ -61,8 +62,8 @@ def test_run_names_an_unknown_recipe(fake_recipes, capsys):
 
 
 def test_run_looks_for_the_ledgers_folder_before_it_trains(fake_recipes, monkeypatch, capsys):
-    ledger = fake_recipes.module.LEDGER.parent / "nowhere" / "runs.jsonl"
-    monkeypatch.setattr(fake_recipes.module, "LEDGER", ledger)
+    ledger = fake_recipes.ledger.LEDGER.parent / "nowhere" / "runs.jsonl"
+    monkeypatch.setattr(fake_recipes.ledger, "LEDGER", ledger)
     assert cli.main(["run", "laboratory"]) == 1
     assert str(ledger.parent) in capsys.readouterr().err
     assert fake_recipes.called == []
@@ -70,14 +71,61 @@ def test_run_looks_for_the_ledgers_folder_before_it_trains(fake_recipes, monkeyp
 
 def test_run_trains_the_recipe_and_says_where_its_row_is(fake_recipes, capsys):
     assert cli.main(["run", "laboratory", "--seed", "3"]) == 0
-    assert fake_recipes.called == [("laboratory", 3)]
+    assert fake_recipes.called == [("laboratory", 3, "test")]
     shown = capsys.readouterr().out
-    assert "comparison" in shown and "summary" in shown
-    assert f"Row added to {fake_recipes.module.LEDGER}." in shown
+    assert "comparison" in shown and "summary" in shown and "with_intervals" in shown
+    path = fake_recipes.ledger.LEDGER
+    assert f"Row added to {path}." in shown
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [{"row": 1, "test": {}}]
+
+
+def test_run_can_score_on_validation(fake_recipes, capsys):
+    assert cli.main(["run", "laboratory", "--on", "validation"]) == 0
+    assert fake_recipes.called == [("laboratory", 0, "validation")]
+    assert "comparison" not in capsys.readouterr().out  # the reported figures are of the test split
+
+
+def test_run_does_not_repeat_what_the_ledger_holds(fake_recipes, monkeypatch, capsys):
+    monkeypatch.setattr(fake_recipes.ledger, "holds", lambda *_: True)
+    assert cli.main(["run", "laboratory", "--seed", "3"]) == 0
+    assert fake_recipes.called == []
+    assert "laboratory, seed 3, is in" in capsys.readouterr().out
+
+
+def test_a_queue_takes_the_recipes_of_a_seed_together_and_outlives_a_failure(
+    fake_recipes, monkeypatch, capsys
+):
+    commands = []
+
+    def run(command):
+        commands.append(command[3:])
+        return SimpleNamespace(returncode=int(command[4:7] == ["laboratory", "--seed", "1"]))
+
+    monkeypatch.setattr(cli.subprocess, "run", run)
+    assert cli.main(["run", "laboratory", "quick", "--seeds", "1", "2"]) == 1
+    queue = [(1, "laboratory"), (1, "quick"), (2, "laboratory"), (2, "quick")]
+    assert commands == [["run", r, "--seed", str(s), "--on", "test"] for s, r in queue]
+    assert "labkit: 1 of 4 runs failed: laboratory 1" in capsys.readouterr().err
+
+
+def test_a_queue_with_an_unknown_recipe_does_not_start(fake_recipes, monkeypatch, capsys):
+    monkeypatch.setattr(cli.subprocess, "run", lambda *_: pytest.fail("it started"))
+    assert cli.main(["run", "laboratory", "soup"]) == 1
+    assert "recipe is 'soup'" in capsys.readouterr().err
+
+
+def test_a_training_that_diverges_leaves_no_row(fake_recipes, monkeypatch, capsys):
+    def run(recipe, seed, on):
+        raise ValueError("the loss became nan in epoch 2")
+
+    monkeypatch.setattr(fake_recipes.module, "run", run)
+    assert cli.main(["run", "laboratory"]) == 1
+    assert "the loss became nan" in capsys.readouterr().err
+    assert not fake_recipes.ledger.LEDGER.exists()
 
 
 def test_run_says_when_the_data_cannot_be_had(fake_recipes, monkeypatch, capsys):
-    def run(recipe, seed):
+    def run(recipe, seed, on):
         raise ConnectionError("no data")
 
     monkeypatch.setattr(fake_recipes.module, "run", run)

@@ -649,6 +649,18 @@ def test_a_cache_that_lost_a_file_is_written_anew(prepared, lost):
     np.testing.assert_array_equal(data.load(image_size=16).train.images, kept)
 
 
+def test_the_cache_will_do_where_the_dataset_and_tensorflow_are_not(prepared, monkeypatch):
+    before = data.load(image_size=16)
+    (data.prepared_folder() / "dataset_info.json").unlink()
+    monkeypatch.setattr(data, "_builder", lambda: pytest.fail("TFDS was asked"))
+    for source in ("auto", data.REAL):
+        pets = data.load(source, 16, limit=(3, 2))
+        assert (pets.source, len(pets.train), len(pets.test)) == (data.REAL, 3, 2)
+        np.testing.assert_array_equal(pets.train.images, before.train.images[:3])
+    monkeypatch.setattr(data, "reachable", lambda url: False)
+    assert data.load(image_size=32, limit=(1, 1)).source == data.SYNTHETIC  # another size
+
+
 def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "here"))
     assert data.cache_folder() == tmp_path / "here"
@@ -842,7 +854,7 @@ def test_an_empty_selection_is_refused(make_split, indices):
 def test_held_out_images_are_never_trained_on(make_split, count, share):
     if count * share < 1.01:
         return  # refused: see below
-    train, val = data.hold_out(make_split(count, 1), share)
+    train, val = data.stratify(make_split(count, 1), share)
     parts = [part.images[:, 0, 0, 0].tolist() for part in (train, val)]
     assert sorted(parts[0] + parts[1]) == list(range(count))
     assert parts == [sorted(part) for part in parts]  # the split's order is kept
@@ -850,33 +862,58 @@ def test_held_out_images_are_never_trained_on(make_split, count, share):
     for breed in np.unique(val.table["breed"]):
         there, held = (np.sum(part.table["breed"] == breed) for part in (train, val))
         assert abs(held - share * (there + held)) <= 1.01  # each breed gives its share
-    again = data.hold_out(make_split(count, 1), share)
+    again = data.stratify(make_split(count, 1), share)
     assert_same(train, again[0])
     assert_same(val, again[1])
 
 
 def test_each_breed_gives_its_share(make_split):
-    train, val = data.hold_out(make_split(80), 0.1)  # 20 images of each of 4 breeds
+    train, val = data.stratify(make_split(80), 0.1)  # 20 images of each of 4 breeds
     breeds, counts = np.unique(val.table["breed"], return_counts=True)
     assert len(breeds) == 4 and counts.tolist() == [2] * 4
     assert len(train) == 72
 
 
 def test_breeds_of_few_images_still_give_a_validation_split(make_split):
-    train, val = data.hold_out(make_split(12), 0.1)  # three of each breed
+    train, val = data.stratify(make_split(12), 0.1)  # three of each breed
     assert (len(train), len(val)) == (11, 1)
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, 10, float("nan")])
 def test_a_share_that_is_none_is_named(make_split, share):
     with pytest.raises(ValueError, match=f"share is {share}: use a number between 0 and 1"):
-        data.hold_out(make_split(8), share)
+        data.stratify(make_split(8), share)
 
 
 @pytest.mark.parametrize(("count", "share"), [(1, 0.5), (8, 0.1)])
 def test_a_share_of_less_than_one_image_is_an_error(make_split, count, share):
     with pytest.raises(ValueError, match=f"share {share} of {count} images is less than one: use"):
-        data.hold_out(make_split(count), share)
+        data.stratify(make_split(count), share)
+
+
+def test_the_validation_split_of_the_real_dataset_is_that_of_the_file(make_split):
+    names = (Path(data.__file__).parent / "validation.txt").read_text().split()
+    six = make_split(6)
+    table = {"name": np.array([*"ab", names[7], *"cd", names[0]])}
+    split = data.Split(six.images, six.masks, table)
+    train, val = data.hold_out(split)
+    assert val.table["name"].tolist() == [names[7], names[0]]
+    assert train.table["name"].tolist() == [*"abcd"]
+
+
+def test_the_file_of_validation_images_is_a_tenth_of_each_breed(real_data):
+    train = data.load(data.REAL).train
+    kept, val = data.hold_out(train)
+    assert (len(kept), len(val)) == (3312, 368)
+    breeds, counts = np.unique(val.table["breed"], return_counts=True)
+    assert len(breeds) == 37 and set(counts) <= {9, 10}
+    assert sorted(val.table["name"]) == sorted(data.stratify(train)[1].table["name"])
+
+
+def test_other_splits_are_parted_by_breed(make_split):
+    train, val = data.hold_out(make_split(80))
+    assert_same(val, data.stratify(make_split(80))[1])
+    assert len(train) == 72
 
 
 # --- raw examples --------------------------------------------------------------------------

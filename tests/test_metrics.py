@@ -147,6 +147,44 @@ def test_mean_iou_agrees_with_keras(pair):
     assert mine == pytest.approx(float(theirs.result()), abs=1e-6)
 
 
+# --- boundaries ----------------------------------------------------------------------------------
+
+
+def test_boundary_areas_of_a_square():
+    """A square of 6x6 in 12x12: with a distance of 1 its band is its outermost 20 pixels."""
+    mask = np.ones((1, 12, 12), int)
+    mask[0, 3:9, 3:9] = 0
+    shifted = np.roll(mask, 1, axis=2)
+    assert metrics.inner_band(mask == 0, 1).sum() == 36 - 16
+    assert metrics.inner_band(mask == 0, 2).sum() == 36 - 4
+    assert metrics.boundary_areas(mask, mask, distance=1)[0, 0].tolist() == [20, 20]
+    both, either = metrics.boundary_areas(mask, shifted, distance=1)[0, 0]
+    # Two outlines, one pixel apart: they share five of six pixels above and below, no side.
+    assert (both, either) == (10, 30)
+
+
+def test_the_picture_s_sides_count_as_outline():
+    assert metrics.inner_band(np.ones((1, 5, 5), bool), 1).sum() == 25 - 9
+
+
+def test_a_boundary_s_distance_follows_the_picture_s_size():
+    mask = np.zeros((1, 128, 128), int)
+    assert metrics.boundary_areas(mask, mask)[0, 0].tolist() == [128**2 - 120**2] * 2
+    with pytest.raises(ValueError, match="distance is 0: use at least 1 pixel"):
+        metrics.boundary_areas(mask, mask, distance=0)
+
+
+@laws
+@given(some_masks)
+def test_boundary_areas_never_exceed_the_regions(pair):
+    mask, pred_mask = pair
+    both, either = np.moveaxis(metrics.boundary_areas(mask, pred_mask, distance=2), -1, 0)
+    matrix = metrics.confusion(mask, pred_mask)
+    assert (both <= np.diagonal(matrix, axis1=1, axis2=2)).all()
+    assert (both <= either).all()
+    assert (either <= matrix.sum(1) + matrix.sum(2)).all()
+
+
 # --- laws ----------------------------------------------------------------------------------------
 
 

@@ -1,17 +1,16 @@
-"""A recipe gives one whole row of the ledger, and the row gives the recipe back."""
+"""A recipe gives one whole row for the ledger, and the row gives the recipe back."""
 
 import json
 import subprocess
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from datetime import date
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from labkit import classes, data, losses, metrics, recipes, training
+from labkit import data, ledger, losses, recipes, training
 from labkit.models.unet import unet_model
 from labkit.recipes import Recipe
 
@@ -19,19 +18,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:Even though the .*tf.data:UserWa
 TINY = replace(recipes.find("laboratory"), name="tiny", batch_size=6, epochs=1, image_size=32)
 HERE = {"source": data.SYNTHETIC, "limit": (6, 4)}
 ROW = {
-    *("recipe", "seed", "source", "images", "date", "commit", "versions", "device", "seconds"),
-    *("history", "test"),
+    *("recipe", "seed", "source", "images", "date", "commit", "versions", "backend", "device"),
+    *("machine", "seconds", "peak memory", "history"),
 }
-SCORES = {
-    *("loss", "accuracy", "mean IoU"),
-    *(
-        f"{name} {kind} {how}"
-        for name in classes.NAMES
-        for kind in ("IoU", "Dice")
-        for how in ("pooled", "per image")
-    ),
-}
-LEDGER = Path(__file__).parents[1] / recipes.LEDGER
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -43,10 +32,9 @@ def _eager():
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """The row of one small run, and the ledger that holds it."""
-    ledger = tmp_path_factory.mktemp("book") / "new" / "runs.jsonl"
-    return recipes.run(TINY, seed=1, **HERE, ledger=ledger), ledger
+def row(_sealed):
+    """The row of one small run."""
+    return recipes.run(TINY, seed=1, **HERE)
 
 
 def tiny_unet(num_classes=3, image_size=32, seed=0, **_):
@@ -55,6 +43,7 @@ def tiny_unet(num_classes=3, image_size=32, seed=0, **_):
         [
             keras.Input((image_size, image_size, 3)),
             keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(4, 3, padding="same", kernel_initializer=start, name="encoder"),
             keras.layers.Conv2D(num_classes, 3, padding="same", kernel_initializer=start),
         ]
     )
@@ -83,8 +72,14 @@ def test_the_laboratory_work_s_recipe_is_what_the_laboratory_work_does():
 def test_each_recipe_is_called_by_its_name_and_survives_json():
     for name, recipe in recipes.RECIPES.items():
         assert recipes.find(name) is recipe and recipe.name == name
-        again = Recipe(**json.loads(json.dumps(asdict(recipe))))
-        assert replace(again, pixel_range=tuple(again.pixel_range)) == recipe
+        assert Recipe(**json.loads(json.dumps(asdict(recipe)))) == recipe
+
+
+def test_the_standard_recipe_differs_from_the_laboratory_work_s_in_the_training_alone():
+    """Encoder, image size and decoder are the same, so that a comparison is of recipes."""
+    first, second = recipes.find("laboratory"), recipes.find("standard")
+    assert (first.filters, first.image_size) == (second.filters, second.image_size)
+    assert second.fine_tune and second.augmented and second.one_cycle and second.dice > 0
 
 
 def test_an_unknown_recipe_is_refused_with_those_that_there_are():
@@ -95,45 +90,57 @@ def test_an_unknown_recipe_is_refused_with_those_that_there_are():
 # --- a run ---------------------------------------------------------------------------------------
 
 
-def test_a_run_writes_one_row_that_json_gives_back(run):
-    row, ledger = run
-    assert ledger.read_text().endswith("}\n")
-    assert recipes.rows(ledger) == [json.loads(json.dumps(row))]
+def test_a_row_survives_the_ledger(row, tmp_path):
+    ledger.append(row, tmp_path / "runs.jsonl")
+    assert ledger.rows(ledger=tmp_path / "runs.jsonl") == [json.loads(json.dumps(row))]
 
 
-def test_a_row_holds_its_recipe_whole_and_where_it_comes_from(run):
-    row = run[0]
-    assert set(row) == ROW
+def test_a_row_holds_its_recipe_whole_and_where_it_comes_from(row):
+    assert set(row) == ROW | {"test", "test intervals", "test with flips"}
     assert Recipe(**row["recipe"]) == TINY
     assert (row["seed"], row["source"], row["images"]) == (1, "synthetic", [6, 4])
-    assert row["device"] in ("CPU", "GPU")
+    assert row["backend"] == "tensorflow" and row["device"] in ("CPU", "GPU")
     assert {"python", "tensorflow", "keras", "numpy"} <= set(row["versions"])
     assert abs((date.today() - date.fromisoformat(row["date"])).days) <= 1
     assert len(row["history"]["loss"]) == TINY.epochs
     assert row["seconds"] == sum(row["history"]["seconds"]) > 0
 
 
-def test_a_row_s_scores_lie_where_scores_can(run):
-    scores = run[0]["test"]
-    assert set(scores) == SCORES
-    for name, value in scores.items():
-        assert type(value) is float and value >= 0, name
-        assert value <= 1 or name == "loss", name
+def test_every_score_has_its_interval(row):
+    assert row["test"].keys() == row["test intervals"].keys() == row["test with flips"].keys()
+    for name, (low, high) in row["test intervals"].items():
+        assert low <= row["test"][name] <= high, name
 
 
-def test_the_same_run_again_is_loaded_and_appends_a_row_with_the_same_scores(
-    run, tmp_path, monkeypatch
-):
+def test_a_run_for_a_choice_never_touches_the_test_split(no_unet, monkeypatch):
+    pets = data.load(data.SYNTHETIC, 32, (20, 3))
+    hidden = data.Pets(pets.train, None, pets.source)
+    monkeypatch.setattr(data, "load", lambda *_: hidden)
+    row = recipes.run(TINY, on="validation", source=data.SYNTHETIC)
+    assert row["images"] == [18, 2] and "test" not in row
+    assert set(row["validation"]) == set(row["validation intervals"])
+
+
+def test_a_split_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="on is 'train': use one of test, validation"):
+        recipes.run(TINY, on="train", **HERE)
+
+
+def test_the_same_run_again_is_loaded_and_has_the_same_scores(row, monkeypatch):
     monkeypatch.setattr(keras.Model, "fit", lambda *_, **__: pytest.fail("it was trained again"))
-    ledger = tmp_path / "runs.jsonl"
-    ledger.write_text(run[1].read_text())
-    again = recipes.run(TINY, seed=1, **HERE, ledger=ledger)
-    first, second = recipes.rows(ledger)
-    assert first == json.loads(json.dumps(run[0]))
-    assert second == json.loads(json.dumps(again))
-    assert second["history"] == first["history"]
-    for name in SCORES:
-        assert second["test"][name] == pytest.approx(first["test"][name], rel=1e-5), name
+    again = recipes.run(TINY, seed=1, **HERE)
+    assert again["history"] == row["history"]
+    assert again["test"] == pytest.approx(row["test"], rel=1e-5)
+
+
+def test_averaged_weights_are_what_is_scored_also_when_the_run_is_loaded(no_unet, folders):
+    recipe = replace(TINY, weight_decay=1e-4, averaging=0.9, epochs=2, learning_rate=0.05)
+    split = data.load(data.SYNTHETIC, 32, (12, 4)).train
+    model, _ = recipes.fit(recipe, 0, split)
+    again, _ = recipes.fit(recipe, 0, split)
+    plain, _ = recipes.fit(replace(recipe, averaging=0.0), 0, split)
+    np.testing.assert_allclose(again.get_weights()[0], model.get_weights()[0], rtol=1e-5)
+    assert not np.allclose(plain.get_weights()[0], model.get_weights()[0], rtol=1e-3)
 
 
 def test_a_recipe_reaches_the_model_the_batches_and_the_optimizer(no_unet, folders, monkeypatch):
@@ -144,43 +151,49 @@ def test_a_recipe_reaches_the_model_the_batches_and_the_optimizer(no_unet, folde
         return training.Run({"loss": [1.0], "seconds": [2.0]}, folders)
 
     monkeypatch.setattr(training, "train", train)
-    recipe = Recipe("mine", (-1, 1), 0.5, batch_size=2, learning_rate=0.25, epochs=7, image_size=32)
-    row = recipes.run(recipe, seed=4, **HERE, ledger=None)
-    assert no_unet == [{"image_size": 32, "pixel_range": (-1, 1), "momentum": 0.5, "seed": 4}]
+    recipe = Recipe(
+        "mine",
+        epochs=7,
+        batch_size=2,
+        learning_rate=0.25,
+        fine_tune=True,
+        pixel_range=(-1, 1),
+        momentum=0.5,
+        filters=(8, 4, 4, 4),
+        image_size=32,
+    )
+    row = recipes.run(recipe, seed=4, **HERE)
+    (asked,) = no_unet
+    wanted = {"image_size": 32, "fine_tune": True, "pixel_range": (-1, 1), "momentum": 0.5}
+    assert asked == {**wanted, "seed": 4, "filters": (8, 4, 4, 4)}
     assert (seen["epochs"], seen["name"]) == (7, "mine-4")
     assert (seen["train_ds"].batch_size, seen["train_ds"].seed) == (2, 4)
-    assert len(seen["train_ds"].split) == 6
-    assert isinstance(seen["optimizer"], keras.optimizers.Adam)
+    assert len(seen["train_ds"].split) == 6 and not seen["train_ds"].augmented
+    assert type(seen["optimizer"]) is keras.optimizers.Adam
     assert float(seen["optimizer"].learning_rate) == 0.25
+    assert type(seen["loss"]) is losses.CrossEntropy
     assert row["seconds"] == 2.0
-    assert not list(folders.rglob("runs.jsonl"))  # ledger=None writes nothing
+    richer = replace(recipe, augmented=True, weight_decay=0.1, averaging=0.5, dice=0.3)
+    recipes.run(replace(richer, one_cycle=True, encoder_rate=0.2), seed=4, **HERE)
+    assert seen["train_ds"].augmented
+    assert (seen["optimizer"].weight_decay, seen["optimizer"].slow_rate) == (0.1, 0.2)
+    assert (seen["optimizer"].use_ema, seen["optimizer"].ema_momentum) == (True, 0.5)
+    assert max(float(seen["optimizer"]._learning_rate(step)) for step in range(21)) == 0.25
+    assert seen["loss"].weights == [1.0, 0.3]
+
+
+def test_the_encoder_alone_has_the_lower_rate():
+    model = unet_model(image_size=32, weights=None)
+    optimizer = recipes.optimizer(recipes.find("standard"), model, train_ds=range(3))
+    encoder = model.get_layer("encoder").trainable_variables
+    assert set(optimizer.slow) == {variable.path for variable in encoder}
+    assert len(model.trainable_variables) > len(optimizer.slow) > 50
 
 
 def test_the_real_data_is_not_replaced_by_synthetic_pets(folders, monkeypatch):
     monkeypatch.setattr(data, "reachable", lambda *_: False)
     with pytest.raises(ConnectionError, match="oxford_iiit_pet is not in"):
-        recipes.run(TINY, ledger=None)
-
-
-# --- scores --------------------------------------------------------------------------------------
-
-
-def test_scores_are_those_of_the_predicted_masks(folders):
-    split = data.load(data.SYNTHETIC, 32, (1, 5)).test
-    model = tiny_unet()
-    model.compile()
-    scores = recipes.score(model, split)
-    logits = model.predict_on_batch(split.images)
-    pred_masks = logits.argmax(-1)[..., np.newaxis]
-    loss = float(losses.CrossEntropy()(np.asarray(split.masks), logits))
-    assert scores["loss"] == pytest.approx(loss, rel=1e-5)
-    assert scores["accuracy"] == metrics.accuracy(split.masks, pred_masks)
-    assert scores["mean IoU"] == metrics.mean_iou(split.masks, pred_masks)
-    pooled, by_image = (metrics.iou(split.masks, pred_masks, how) for how in metrics.AVERAGES)
-    assert [scores[f"{name} IoU pooled"] for name in classes.NAMES] == list(pooled)
-    assert [scores[f"{name} IoU per image"] for name in classes.NAMES] == list(by_image)
-    dice = metrics.dice(split.masks, pred_masks, "image")
-    assert scores["border Dice per image"] == dice[classes.BORDER]
+        recipes.run(TINY)
 
 
 # --- the course's model --------------------------------------------------------------------------
@@ -197,62 +210,6 @@ def test_the_course_s_model_is_trained_once_and_loaded_afterwards(folders, no_un
     np.testing.assert_equal(again.get_weights(), first.get_weights())
     start = tiny_unet(seed=0).get_weights()
     assert not np.array_equal(again.get_weights()[0], start[0])
-
-
-# --- the ledger ----------------------------------------------------------------------------------
-
-
-def test_rows_come_oldest_first_and_blank_lines_do_no_harm(tmp_path):
-    ledger = tmp_path / "a" / "b" / "runs.jsonl"
-    for number in range(3):
-        recipes.append({"number": number, "name": "кот"}, ledger)
-    ledger.write_text(ledger.read_text() + "\n")
-    assert [row["number"] for row in recipes.rows(ledger)] == [0, 1, 2]
-    assert recipes.rows(str(ledger))[0]["name"] == "кот"
-
-
-def test_a_missing_ledger_is_an_error_that_says_how_to_make_one(tmp_path):
-    match = "runs.jsonl is not there: .*`labkit run laboratory`"
-    with pytest.raises(FileNotFoundError, match=match):
-        recipes.rows(tmp_path / "runs.jsonl")
-
-
-def test_comparison_puts_reported_figures_beside_those_of_the_run(run):
-    table = recipes.comparison(run[0])
-    assert list(table.columns) == ["laboratory work", "run here", "difference"]
-    assert list(table.index) == list(recipes.LABORATORY_WORK)
-    assert table.loc["accuracy", "laboratory work"] == 0.8993
-    scores = run[0]["test"]
-    assert table.loc["loss", "run here"] == round(scores["loss"], 4)
-    difference = scores["accuracy"] - 0.8993
-    assert table.loc["accuracy", "difference"] == pytest.approx(difference, abs=1e-4)
-    other = recipes.comparison(run[0], {"pet IoU pooled": 0.5})
-    assert list(other.index) == ["pet IoU pooled"]
-
-
-def test_summary_has_each_class_and_their_mean(run):
-    table = recipes.summary(run[0])
-    assert list(table.index) == ["pet", "background", "border", "mean"]
-    assert list(table.columns) == ["IoU pooled", "IoU per image", "Dice pooled", "Dice per image"]
-    scores = run[0]["test"]
-    assert table.loc["border", "Dice per image"] == round(scores["border Dice per image"], 4)
-    by_class = [scores[f"{name} IoU pooled"] for name in classes.NAMES]
-    assert table.loc["mean", "IoU pooled"] == pytest.approx(np.mean(by_class), abs=1e-4)
-
-
-@pytest.mark.skipif(not LEDGER.exists(), reason="no run has been kept yet")
-def test_every_row_of_the_repository_s_ledger_is_whole():
-    kept = recipes.rows(LEDGER)
-    assert kept
-    for row in kept:
-        assert set(row) >= ROW
-        assert set(row["recipe"]) == {field.name for field in fields(Recipe)}
-        assert asdict(Recipe(**row["recipe"])) == row["recipe"]
-        assert set(row["test"]) >= SCORES
-        assert row["source"] == data.REAL and row["images"] == [3680, 3669]
-        assert len(row["history"]["loss"]) == row["recipe"]["epochs"]
-        assert recipes.comparison(row).notna().all(axis=None)
-        assert recipes.summary(row).to_numpy().max() <= 1
 
 
 # --- the commit of a run -------------------------------------------------------------------------

@@ -386,6 +386,71 @@ def test_runs_lie_in_the_working_folder_by_default(folder_of, monkeypatch, tmp_p
 # --- what is refused -----------------------------------------------------------------------------
 
 
+def test_a_loss_that_is_no_number_is_seen_before_the_epoch_ends():
+    train_ds = Batches(random_split(12 * 30), 6, seed=0)
+    batches = []
+    count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: batches.append(1))
+    bad = tiny_model(bias_initializer=keras.initializers.Constant(np.nan))
+    with pytest.raises(ValueError, match="loss became nan in epoch 1"):
+        training.train(bad, train_ds, epochs=1, name="bad", callbacks=[count])
+    assert len(batches) < len(train_ds)
+
+
+# --- averaged weights and two rates --------------------------------------------------------------
+
+
+def averaging():
+    return keras.optimizers.AdamW(0.05, use_ema=True, ema_momentum=0.9)
+
+
+def test_averaged_weights_are_validated_kept_as_best_and_given_back(whole):
+    seen = []
+    watch = keras.callbacks.LambdaCallback(
+        on_test_begin=lambda logs: seen.append(model.get_weights()[0])
+    )
+    model = tiny_model()
+    run = train(model, optimizer=averaging(), callbacks=[watch])
+    last = model.get_weights()
+    np.testing.assert_allclose(last[0], seen[-1], rtol=1e-5)
+    best = int(np.argmax(run.history["val_mean_iou"]))
+    model.load_weights(run.best_weights)
+    np.testing.assert_allclose(model.get_weights()[0], seen[best], rtol=1e-4, atol=1e-6)
+
+
+def test_averaging_goes_on_after_a_break_and_survives_loading(monkeypatch, tmp_path):
+    monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "a"))
+    model = tiny_model()
+    expected = outcome(model, train(model, optimizer=averaging()))
+    monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "b"))
+    with pytest.raises(KeyboardInterrupt):
+        train(optimizer=averaging(), callbacks=[Break(1, 1)])
+    again = tiny_model()
+    assert_same(outcome(again, train(again, optimizer=averaging())), expected)
+    loaded = tiny_model()
+    assert_same(outcome(loaded, train(loaded, optimizer=averaging())), expected)
+
+
+def test_a_slow_variable_moves_by_the_lower_rate():
+    moved = {}
+    for slow_rate in (1.0, 0.25):
+        model = tiny_model()
+        slow = [variable.path for variable in model.layers[1].trainable_variables]
+        model.compile(training.TwoRates(0.01, slow, slow_rate), losses.CrossEntropy())
+        before = [np.array(variable) for variable in model.trainable_variables]
+        model.train_on_batch(*Batches(random_split(), 7)[0])
+        after = model.trainable_variables
+        moved[slow_rate] = [np.array(b) - a for a, b in zip(before, after, strict=True)]
+    for number, (whole, part) in enumerate(zip(*moved.values(), strict=True)):
+        factor = 0.25 if number < 2 else 1.0  # kernel and bias of the first convolution
+        np.testing.assert_allclose(part, factor * whole, rtol=1e-3, atol=2e-5)
+
+
+def test_two_rates_survive_their_config():
+    one = training.TwoRates(0.01, ["a/kernel"], 0.25, weight_decay=0.5)
+    other = training.TwoRates.from_config(one.get_config())
+    assert (other.slow, other.slow_rate, other.weight_decay) == (["a/kernel"], 0.25, 0.5)
+
+
 def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_epochs_before():
     def spoil(epoch, model):
         if epoch == 1:

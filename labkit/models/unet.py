@@ -10,6 +10,8 @@ from keras import layers
 from labkit import classes
 from labkit.models import encoder
 
+FILTERS = (512, 256, 128, 64)  # of the laboratory work's decoder
+
 
 def upsample(filters, size=3, momentum=0.9, seed=0, name=None):
     """A block that doubles height and width: ``[B, H, W, C]`` -> ``[B, 2H, 2W, filters]``.
@@ -37,6 +39,7 @@ def unet_model(
     pixel_range=(-1, 1),
     momentum=0.9,
     seed=0,
+    filters=FILTERS,
 ):
     """A U-Net from raw pixels to logits.
 
@@ -50,6 +53,7 @@ def unet_model(
             The laboratory work uses (0, 1).
         momentum: of the decoder's batch normalisation; the laboratory work uses 0.99.
         seed: of the random weights.
+        filters: of the four blocks that go up, from 8x8 to 64x64 for a 128x128 image.
 
     Returns:
         A Keras model: image ``[B, H, W, 3]``, 0-255, uint8 or float -> logits float32
@@ -70,7 +74,7 @@ def unet_model(
 
     image = keras.Input((height, width, 3), name="image")
     x = rescaling(pixel_range)(image)
-    logits = decoder(contract(x), num_classes, momentum, seed)
+    logits = decoder(contract(x), num_classes, momentum, seed, filters)
     return keras.Model(image, logits, name="unet")
 
 
@@ -80,12 +84,12 @@ def rescaling(pixel_range):
     return layers.Rescaling((high - low) / 255, offset=low, name="rescaling")
 
 
-def decoder(taps, num_classes, momentum=0.9, seed=0):
+def decoder(taps, num_classes, momentum=0.9, seed=0, filters=FILTERS):
     """The expanding path: five encoder taps, finest first, to logits ``[B, H, W, C]``."""
     *skips, x = taps  # x: 4x4x320 for a 128x128 image
-    for number, filters in enumerate((512, 256, 128, 64)):  # to 8x8, 16x16, 32x32, 64x64
+    for number, count in enumerate(filters):  # to 8x8, 16x16, 32x32, 64x64
         size = 2 ** (number + 3)
-        block = upsample(filters, 3, momentum, 10 * seed + number, name=f"up_{size}")
+        block = upsample(count, 3, momentum, 10 * seed + number, name=f"up_{size}")
         x = layers.Concatenate(name=f"skip_{size}")([block(x), skips.pop()])
     start = keras.initializers.GlorotUniform(seed=10 * seed + 4)
     last = layers.Conv2DTranspose(  # 64x64 -> 128x128

@@ -1,0 +1,214 @@
+"""The ledger: one line of JSON for each training that the book reports, and tables made from it.
+
+A row is never changed and never deleted. One that a later run replaces is marked as superseded
+where rows are shown.
+"""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from labkit import classes
+from labkit.recipes import Recipe
+
+LEDGER = Path(__file__).parents[1] / "book" / "results" / "runs.jsonl"  # in a clone
+
+# Reported by the laboratory work; its IoU and Dice are of class 1, which is the background, and
+# averaged over images.
+LABORATORY_WORK = {
+    "loss": 0.2698,
+    "accuracy": 0.8993,
+    "background IoU per image": 0.8832,
+    "background Dice per image": 0.9338,
+}
+MAIN_SCORES = ("accuracy", "mean IoU", *(f"{name} IoU pooled" for name in classes.NAMES))
+
+
+def append(row, ledger=None):
+    """Add a row to a ledger, one line of JSON."""
+    ledger = Path(ledger or LEDGER)
+    ledger.parent.mkdir(parents=True, exist_ok=True)
+    with open(ledger, "a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def rows(name=None, on="test", ledger=None):
+    """Rows of a ledger, oldest first, as dicts.
+
+    Args:
+        name: of a recipe: only its current rows, sorted by seed. None for all rows.
+        on: "test" or "validation", what the rows of ``name`` were scored on.
+        ledger: the file; None for that of the clone.
+
+    Raises:
+        FileNotFoundError: with the command that makes a row, if there is no ledger.
+        ValueError: if the recipe has no row.
+    """
+    ledger = Path(ledger or LEDGER)
+    if not ledger.exists():
+        raise FileNotFoundError(
+            f"{ledger} is not there: install labkit from a clone of the course, whose ledger has "
+            "rows; `labkit run laboratory` adds one"
+        )
+    kept = [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines() if line]
+    if name is None:
+        return kept
+    found = [
+        row
+        for row, old in zip(kept, superseded(kept), strict=True)
+        if not old and row["recipe"]["name"] == name and scored_on(row) == on
+    ]
+    if not found:
+        raise ValueError(f"{ledger} has no run of {name!r}: make one by {command(name, 0, on)}")
+    return sorted(found, key=lambda row: row["seed"])
+
+
+def holds(recipe, seed, on, commit, ledger=None):
+    """Whether the ledger has this run from this commit, under the backend of now.
+
+    A commit with changes on top ("+") or an unknown one stands for no code in particular.
+    """
+    ledger = Path(ledger or LEDGER)
+    if not ledger.exists() or commit == "unknown" or commit.endswith("+"):
+        return False
+    wanted = (recipe, seed, on, commit, keras.backend.backend())
+    return wanted in [
+        (settings(row), row["seed"], scored_on(row), row["commit"], backend(row))
+        for row in rows(ledger=ledger)
+    ]
+
+
+def scored_on(row):
+    """The split that a row's scores are of: "test" or "validation"."""
+    return "test" if "test" in row else "validation"
+
+
+def backend(row):
+    """The Keras backend of a row; the oldest rows do not name theirs."""
+    return row.get("backend", "tensorflow")
+
+
+def superseded(kept):
+    """For each row, whether a later one replaces it.
+
+    That is one of the same recipe, seed, split and backend; or any later one of a recipe of the
+    same name that has other settings: what it says of that name no longer holds.
+    """
+    newest, latest = {}, {}
+    for number, row in enumerate(kept):
+        name, on = row["recipe"]["name"], scored_on(row)
+        newest[name, on, row["seed"], backend(row)] = number
+        latest[name, on] = settings(row)
+    return [
+        newest[row["recipe"]["name"], scored_on(row), row["seed"], backend(row)] != number
+        or latest[row["recipe"]["name"], scored_on(row)] != settings(row)
+        for number, row in enumerate(kept)
+    ]
+
+
+def settings(row):
+    """The recipe of a row, with the settings that recipes had no name for when it was written."""
+    return Recipe(**row["recipe"])
+
+
+def command(name, seed, on="test", backend="tensorflow"):
+    """The command that repeats a run, from the repository's root."""
+    words = ["labkit run", name, "--seed", str(seed)]
+    words += ["--on validation"] if on == "validation" else []
+    prefix = [] if backend == "tensorflow" else [f"KERAS_BACKEND={backend}"]
+    return " ".join(prefix + words)
+
+
+# --- tables --------------------------------------------------------------------------------------
+
+
+def all_runs(kept):
+    """Every row as one line of a pandas table: what ran, when, how well, and how to repeat it."""
+    lines = []
+    for row, old in zip(kept, superseded(kept), strict=True):
+        name, on = row["recipe"]["name"], scored_on(row)
+        lines.append(
+            {
+                "recipe": name,
+                "seed": row["seed"],
+                "scored on": on,
+                "accuracy": row[on]["accuracy"],
+                "mean IoU": row[on]["mean IoU"],
+                "minutes": row["seconds"] / 60,
+                "memory, GB": row.get("peak memory", {}).get("host", np.nan),
+                "device": row["device"],
+                "backend": backend(row),
+                "date": row["date"],
+                "commit": row["commit"],
+                "state": "superseded" if old else "current",
+                "repeat it": command(name, row["seed"], on, backend(row)),
+            }
+        )
+    table = pd.DataFrame(lines)
+    rounding = {"accuracy": 4, "mean IoU": 4, "minutes": 1, "memory, GB": 1}
+    return table.round(rounding)
+
+
+def by_recipe(groups, names=MAIN_SCORES, on="test"):
+    """Mean and spread over seeds of some scores, a line a recipe.
+
+    Args:
+        groups: lists of rows by title, such as ``{"laboratory": rows("laboratory")}``.
+        names: of scores.
+        on: the scores' key in a row: "test", "test with flips", "validation".
+    """
+    lines = {}
+    for title, group in groups.items():
+        values = {name: [row[on][name] for row in group] for name in names}
+        lines[title] = {"seeds": len(group)} | {
+            name: f"{np.mean(found):.4f}" + (f" ± {np.std(found, ddof=1):.4f}" if found[1:] else "")
+            for name, found in values.items()
+        }
+    return pd.DataFrame.from_dict(lines, "index")
+
+
+def paired(first, second, names=MAIN_SCORES, on="test"):
+    """Differences between two groups of rows, seed by seed: second minus first.
+
+    Raises ValueError if they have no seed in common.
+    """
+    before = {row["seed"]: row[on] for row in first}
+    after = {row["seed"]: row[on] for row in second}
+    seeds = sorted(before.keys() & after.keys())
+    if not seeds:
+        raise ValueError(f"no seed in common: {sorted(before)} and {sorted(after)}")
+    table = pd.DataFrame(
+        {f"seed {seed}": [after[seed][n] - before[seed][n] for n in names] for seed in seeds},
+        index=list(names),
+    )
+    table["mean"] = table.mean(axis=1)
+    return table.round(4)
+
+
+def comparison(row, reported=LABORATORY_WORK):
+    """Reported figures beside those of a run, as a pandas table."""
+    table = pd.DataFrame(
+        {"laboratory work": reported, "run here": {key: row["test"][key] for key in reported}}
+    )
+    table["difference"] = table["run here"] - table["laboratory work"]
+    return table.round(4)
+
+
+def summary(scores):
+    """Scores by class, as a pandas table: IoU and Dice, pooled and per image."""
+    columns = [f"{kind} {how}" for kind in ("IoU", "Dice") for how in ("pooled", "per image")]
+    values = [[scores[f"{name} {column}"] for column in columns] for name in classes.NAMES]
+    table = pd.DataFrame(values, index=classes.NAMES, columns=columns)
+    table.loc["mean"] = np.mean(values, axis=0)
+    return table.round(4)
+
+
+def with_intervals(row, names=MAIN_SCORES):
+    """Scores of one run with their bootstrap intervals over images: score, low, high."""
+    on = scored_on(row)
+    limits = row[f"{on} intervals"]
+    lines = {name: [row[on][name], *limits[name]] for name in names}
+    return pd.DataFrame.from_dict(lines, "index", columns=["score", "low", "high"]).round(4)
