@@ -139,7 +139,7 @@ def all_runs(kept):
                 "mean IoU": row[on]["mean IoU"],
                 "minutes": row["seconds"] / 60,
                 "memory, GB": row.get("peak memory", {}).get("host", np.nan),
-                "device": row["device"],
+                "machine": row.get("machine", row["device"]),
                 "backend": backend(row),
                 "date": row["date"],
                 "commit": row["commit"],

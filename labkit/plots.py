@@ -150,6 +150,28 @@ def training_curves(history, keys=("loss", "mean_iou")):
     return figure
 
 
+def compare_runs(groups, names, on="test"):
+    """Scores of several runs, a line a score: one mark for each run, so that seeds can be seen.
+
+    Args:
+        groups: rows of the ledger by title, such as ``{"laboratory": ledger.rows("laboratory")}``.
+        names: of scores.
+        on: the scores' key in a row.
+    """
+    figure, axis = new_figure(height=0.6 + 0.5 * len(names))
+    looks = zip(("o", "s", "^", "D"), ("#D55E00", "#0072B2", "#009E73", "#CC79A7"), strict=True)
+    for (title, rows), (marker, colour) in zip(groups.items(), looks, strict=False):
+        for height, name in enumerate(reversed(names)):
+            values = [row[on][name] for row in rows]
+            label = title if height == 0 else None
+            axis.plot(values, [height] * len(values), marker, color=colour, alpha=0.7, label=label)
+    axis.set_yticks(range(len(names)), reversed(names), fontsize=11)
+    axis.set_xlabel("score", fontsize=11)
+    axis.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=11)
+    return figure
+
+
 def confusion_matrix(matrix):
     """Where the pixels of each true class went, in per cent of the class.
 

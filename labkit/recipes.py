@@ -66,13 +66,14 @@ RECIPES = {
         # The course's own best.
         Recipe(
             "standard",
+            **COURSE | {"batch_size": 16},
             epochs=20,
             weight_decay=1e-3,
             dice=0.5,
-            averaging=0.995,
+            averaging=0.99,
             augmented=True,
             fine_tune=True,
-            **COURSE,
+            encoder_rate=0.3,
         ),
     )
 }
