@@ -1,6 +1,6 @@
 """labkit's compact arrays beside the laboratory work's tf.data pipeline.
 
-    python benchmarks/data_pipeline.py
+    python -m benchmarks.data_pipeline
 
 Each is run in a process of its own, twice: a first start, which reads every image of the train
 split, and a second one. For each: seconds until the first batch, peak memory, and images a second

@@ -75,7 +75,7 @@ def machine():
     if device() == "GPU":
         return _gpu_name()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_processor()}, {cores} cores"
+    return f"{_processor()}, {cores} core{'s' if cores > 1 else ''}"
 
 
 def _gpu_name():

@@ -1,0 +1,1 @@
+"""Comparisons to run by hand, on a machine that does nothing else: ``python -m benchmarks``."""

@@ -1,0 +1,223 @@
+"""What one process of the benchmark measures: ``python -m benchmarks.workers NAME`` prints JSON.
+
+Each worker is a fresh process, because TensorFlow, PyTorch and ONNX Runtime disturb each other's
+threads. Images are random: the arithmetic does not depend on them, and nothing needs the dataset.
+"""
+
+import contextlib
+import importlib.util
+import json
+import sys
+import time
+
+import numpy as np
+
+SIZE, BATCH, SECONDS = 128, 32, 8.0
+
+
+def rate(step, images, seconds=SECONDS):
+    """Images a second of ``step``, which handles so many; two calls before the clock starts."""
+    step()
+    step()
+    start, calls = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        step()
+        calls += 1
+    return calls * images / (time.perf_counter() - start)
+
+
+def batch(count):
+    """Random images and masks."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
+    return images, rng.integers(0, 3, (count, SIZE, SIZE, 1), np.uint8)
+
+
+# --- labkit, TensorFlow --------------------------------------------------------------------------
+
+
+def training(recipe_name):
+    """Training steps of a recipe, in images a second."""
+    from labkit import recipes
+    from labkit.models.unet import unet_model
+
+    recipe = recipes.find(recipe_name)
+    model = unet_model(
+        weights="imagenet",
+        fine_tune=recipe.fine_tune,
+        pixel_range=recipe.pixel_range,
+        momentum=recipe.momentum,
+        filters=recipe.filters,
+    )
+    optimizer = recipes.optimizer(recipe, model, train_ds=range(100))
+    model.compile(optimizer, recipes.loss(recipe), jit_compile=False)
+    data = batch(recipe.batch_size)
+    return {"train": rate(lambda: model.train_on_batch(*data), recipe.batch_size)}
+
+
+def laboratory():
+    return training("laboratory")
+
+
+def standard():
+    return training("standard")
+
+
+def fast():
+    return training("fast")
+
+
+def predict():
+    """Prediction of the course's U-Net by Keras, in 32 and 16 bits, and exported to ONNX."""
+    import keras
+
+    from labkit.models.unet import unet_model
+
+    found = {}
+    for policy, name in (("float32", "float32"), ("mixed_bfloat16", "bfloat16")):
+        keras.mixed_precision.set_global_policy(policy)
+        model = unet_model(weights="imagenet")
+        for count in (1, BATCH):
+            images = batch(count)[0]
+            found[f"Keras {name}, batch {count}"] = rate(
+                lambda model=model, images=images: model.predict_on_batch(images), count
+            )
+    if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("tf2onnx"):
+        keras.mixed_precision.set_global_policy("float32")
+        found |= predict_onnx(unet_model(weights="imagenet"))
+    return found
+
+
+def predict_onnx(model):
+    """Prediction of an exported model by ONNX Runtime."""
+    import tempfile
+    from pathlib import Path
+
+    import onnxruntime
+
+    model.predict_on_batch(batch(1)[0])  # Keras exports what has been called
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "unet.onnx"
+        model.export(path, format="onnx", verbose=False)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name, found = session.get_inputs()[0].name, {}
+    for count in (1, BATCH):
+        images = batch(count)[0].astype("float32")
+        found[f"ONNX Runtime float32, batch {count}"] = rate(
+            lambda images=images: session.run(None, {name: images}), count
+        )
+    return found
+
+
+# --- the peer: segmentation_models.pytorch -------------------------------------------------------
+
+
+def smp():
+    """``Unet("mobilenet_v2")`` trained whole and predicting, in 32 and 16 bits."""
+    import torch
+
+    model = smp_unet()
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    loss = torch.nn.CrossEntropyLoss()
+    found = {}
+    for name, enabled in (("float32", False), ("bfloat16", True)):
+        lower = torch.autocast("cpu", torch.bfloat16, enabled=enabled)
+        images, masks = torch_batch(BATCH)
+
+        def step(lower=lower, images=images, masks=masks):
+            with lower:
+                value = loss(model(images), masks)
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+
+        model.train()
+        found[f"train {name}"] = rate(step, BATCH)
+        model.eval()
+        with torch.inference_mode(), lower:
+            for count in (1, BATCH):
+                images, _ = torch_batch(count)
+                found[f"{name}, batch {count}"] = rate(lambda x=images: model(x), count)
+    return found
+
+
+def smp_unet():
+    """The peer's model, channels last, which is its faster layout on a processor."""
+    import torch
+
+    # PyPI's torchvision is built for CUDA; beside PyTorch's CPU build its operators are missing.
+    # The encoder uses none of them, but importing it asks for these two.
+    with contextlib.suppress(RuntimeError):
+        library = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+    import segmentation_models_pytorch
+
+    model = segmentation_models_pytorch.Unet("mobilenet_v2", encoder_weights=None, classes=3)
+    return model.to(memory_format=torch.channels_last)
+
+
+def torch_batch(count):
+    import torch
+
+    images, masks = batch(count)
+    images = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    masks = torch.from_numpy(masks[..., 0]).long()
+    return images.contiguous(memory_format=torch.channels_last), masks
+
+
+# --- the floor -----------------------------------------------------------------------------------
+
+
+def floor():
+    """What the machine reaches in a large matrix product, in GFLOP/s, and what a step needs."""
+    import tensorflow as tf
+
+    from labkit import recipes
+    from labkit.models.unet import unet_model
+
+    found = {}
+    for kind in (tf.float32, tf.bfloat16):
+        square = tf.cast(tf.random.uniform((4096, 4096)), kind)
+        products = rate(lambda square=square: tf.matmul(square, square).numpy(), 1, 4.0)
+        found[f"{kind.name} GFLOP/s"] = 2 * 4096**3 * products / 1e9
+    for name in ("laboratory", "standard", "fast"):
+        recipe = recipes.find(name)
+        model = unet_model(weights=None, filters=recipe.filters)
+        found[f"{name} GFLOP an image"] = training_flops(model, recipe.fine_tune) / 1e9
+    return found
+
+
+def training_flops(model, fine_tune):
+    """Floating-point operations of the convolutions for one image of a training step.
+
+    Forward one time; backward two times (towards the kernel and towards the input) where the
+    layer is trained.
+    """
+    encoder = model.get_layer("encoder")
+    down = sum(map(convolution_flops, encoder.layers))
+    up = sum(map(convolution_flops, all_layers(model))) - down
+    return (3 if fine_tune else 1) * down + 3 * up
+
+
+def all_layers(model):
+    for layer in model.layers:
+        yield from all_layers(layer) if hasattr(layer, "layers") else [layer]
+
+
+def convolution_flops(layer):
+    """Two operations for each product of an input pixel and a kernel weight."""
+    import keras
+
+    if not layer.weights or "conv" not in type(layer).__name__.lower():
+        return 0
+    kernel = np.prod(layer.kernel.shape)
+    transposed = isinstance(layer, keras.layers.Conv2DTranspose)
+    _, height, width, _ = layer.input.shape if transposed else layer.output.shape
+    return 2 * kernel * height * width
+
+
+WORKERS = {f.__name__: f for f in (laboratory, standard, fast, predict, smp, floor)}
+
+if __name__ == "__main__":
+    print(json.dumps(WORKERS[sys.argv[1]]()))
