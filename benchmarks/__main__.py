@@ -41,7 +41,8 @@ def main():
         "speeds": speeds,
         "quality": quality,
     }
-    for title, (low, middle, high) in ratios(result).items():
+    result["ratios"] = ratios(result)
+    for title, (low, middle, high) in result["ratios"].items():
         print(f"{title:64} {middle:5.2f}  ({low:.2f} to {high:.2f})")
     if options.record:
         with open(RECORD, "a", encoding="utf-8") as file:

@@ -1,6 +1,6 @@
 """Make notebooks fit to commit: no outputs but those that the tests compare.
 
-    python book/tidy.py              all chapters
+    python book/tidy.py              all notebooks
     python book/tidy.py FILE ...     these
 
 A cell tagged ``nbval-check-output`` keeps its output, because ``make test`` holds every run
@@ -34,7 +34,9 @@ def tidy(notebook):
 
 
 def main(names):
-    paths = [Path(name) for name in names] or sorted(Path(__file__).parent.glob("*.ipynb"))
+    book = Path(__file__).parent
+    everything = [*book.glob("*.ipynb"), *book.glob("back/*.ipynb")]
+    paths = [Path(name) for name in names] or sorted(everything)
     for path in paths:
         before = path.read_text(encoding="utf-8")
         after = nbformat.writes(tidy(nbformat.reads(before, as_version=4))) + "\n"

@@ -92,18 +92,26 @@ def move(values, matrix, interpolation):
 
 
 def recolour(images, rng, strength):
-    """Random contrast, saturation and brightness for each image ``[B, H, W, 3]``, 0-255."""
+    """Random contrast, saturation and brightness for each image ``[B, H, W, 3]``, 0-255.
 
-    def factor(limit):
-        return (1 + _between(rng, len(images), limit)).astype("float32").reshape(-1, 1, 1, 1)
+    Each of the three is an affine map of red, green and blue, so all of them together are one
+    3x3 matrix and one offset for an image.
+    """
+    count = len(images)
+    contrast = 1 + _between(rng, count, strength.contrast)
+    saturation = 1 + _between(rng, count, strength.saturation)
+    brightness = 255 * _between(rng, count, strength.brightness)
 
-    contrast, saturation = factor(strength.contrast), factor(strength.saturation)
-    brightness = 255 * (factor(strength.brightness) - 1)
-    mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
-    images = mean + (images - mean) * contrast
-    grey = ops.mean(images, axis=-1, keepdims=True)
-    images = grey + (images - grey) * saturation
-    return ops.clip(images + brightness, 0, 255)
+    kept, greyed = saturation[:, None, None], (1 - saturation)[:, None, None]
+    matrix = contrast[:, None, None] * (kept * np.eye(3) + greyed / 3)  # [B, 3, 3]
+    mean = ops.mean(images, axis=(1, 2, 3))  # differences from it are what contrast changes
+    offset = _tensor(1 - contrast) * mean + _tensor(brightness)  # [B]
+    images = ops.einsum("bhwc,bcd->bhwd", images, _tensor(matrix))
+    return ops.clip(images + offset[:, None, None, None], 0, 255)
+
+
+def _tensor(numbers):
+    return ops.convert_to_tensor(numbers, "float32")
 
 
 def _between(rng, count, limit):

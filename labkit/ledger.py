@@ -156,12 +156,15 @@ def by_recipe(groups, names=MAIN_SCORES, on="test"):
     """Mean and spread over seeds of some scores, a line a recipe.
 
     Args:
-        groups: lists of rows by title, such as ``{"laboratory": rows("laboratory")}``.
+        groups: lists of rows by title, such as ``{"laboratory": rows("laboratory")}``; an empty
+            one is left out.
         names: of scores.
         on: the scores' key in a row: "test", "test with flips", "validation".
     """
     lines = {}
     for title, group in groups.items():
+        if not group:
+            continue
         values = {name: [row[on][name] for row in group] for name in names}
         lines[title] = {"seeds": len(group)} | {
             name: f"{np.mean(found):.4f}" + (f" ± {np.std(found, ddof=1):.4f}" if found[1:] else "")

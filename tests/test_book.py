@@ -9,7 +9,10 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
+NOTEBOOKS = [
+    *sorted((ROOT / "book").glob("*.ipynb")),
+    *sorted((ROOT / "book/back").glob("*.ipynb")),
+]
 
 
 def load(name):

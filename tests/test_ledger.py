@@ -139,7 +139,8 @@ def test_all_runs_are_listed_with_the_command_that_repeats_them():
 
 def test_seeds_are_summed_up_by_mean_and_spread():
     group = [make_row(seed=seed, value=value) for seed, value in enumerate((0.4, 0.5, 0.6))]
-    table = ledger.by_recipe({"mine": group, "one": group[:1]}, NAMES)
+    table = ledger.by_recipe({"mine": group, "one": group[:1], "none": []}, NAMES)
+    assert list(table.index) == ["mine", "one"]
     assert table.loc["mine", "accuracy"] == "0.5000 ± 0.1000"  # the deviation of a sample
     assert table.loc["one", "accuracy"] == "0.4000"  # one run has no spread
     assert list(table["seeds"]) == [3, 1]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 BOOK = Path(__file__).parents[1] / "book"
-NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
+NOTEBOOKS = sorted([*BOOK.glob("*.ipynb"), *BOOK.glob("back/*.ipynb")])
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

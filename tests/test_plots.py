@@ -200,3 +200,22 @@ def test_confusion_matrix_shows_shares_of_the_true_class():
     for ticks in (axis.get_xticklabels(), axis.get_yticklabels()):
         assert [tick.get_text() for tick in ticks] == list(classes.NAMES)
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("predicted class", "true class")
+
+
+# --- runs ----------------------------------------------------------------------------------------
+
+
+def test_each_run_has_a_mark_on_the_line_of_its_score():
+    groups = {
+        "one": [{"test": {"accuracy": 0.5, "mean IoU": 0.2}}],
+        "two": [{"test": {"accuracy": value, "mean IoU": 0.3}} for value in (0.6, 0.7)],
+    }
+    figure = plots.compare_runs(groups, ("accuracy", "mean IoU"))
+    (axis,) = figure.axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["mean IoU", "accuracy"]
+    marks = {(tuple(line.get_xdata()), tuple(line.get_ydata())) for line in axis.lines}
+    assert ((0.6, 0.7), (1, 1)) in marks and ((0.2,), (0,)) in marks and len(marks) == 4
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["one", "two"]
+    one, two = axis.lines[0], axis.lines[2]
+    assert one.get_marker() != two.get_marker()  # told apart without colours

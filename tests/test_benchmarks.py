@@ -1,0 +1,86 @@
+"""What the benchmark computes from its measurements, and the arithmetic that it counts."""
+
+import keras
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import workers
+from labkit.models.unet import unet_model
+
+RESULT = {
+    "floor": {"float32 GFLOP/s": 100.0, **{f"{n} GFLOP an image": 2.0 for n in workers.WORKERS}},
+    "speeds": [
+        {
+            **{name: {"train": 25.0} for name in ("laboratory", "standard", "fast")},
+            "predict": {
+                "Keras float32, batch 1": 30.0,
+                "ONNX Runtime float32, batch 1": 60.0,
+                "Keras float32, batch 32": 90.0,
+            },
+            "smp": {
+                "train float32": 20.0,
+                "train bfloat16": 50.0,
+                "float32, batch 1": 40.0,
+                "float32, batch 32": 100.0,
+                "bfloat16, batch 32": 180.0,
+            },
+        }
+    ],
+    "quality": [
+        {
+            "laboratory": {"seconds": [14.0, 10.0]},
+            "fast": {"seconds": [12.0, 8.0], "accuracy": 0.9, "mean IoU": 0.74},
+        }
+    ],
+}
+TIME = "time to the laboratory work's quality: laboratory / fast"
+
+
+def test_ratios_are_of_the_better_of_each():
+    found = {title.split(":")[0]: values for title, values in command.ratios(RESULT).items()}
+    assert found["training, images/s"] == (0.5, 0.5, 0.5)
+    assert found["prediction at batch 1, best of each"] == (1.5, 1.5, 1.5)
+    assert found["prediction at batch 32, best of each"] == (0.5, 0.5, 0.5)
+    assert found["distance to the floor, fast"] == (2.0, 2.0, 2.0)
+
+
+def test_a_recipe_that_misses_the_quality_has_no_time_to_it():
+    assert command.ratios(RESULT)[TIME] == ((14 + 9 * 10) / 20,) * 3
+    fast = {**RESULT["quality"][0]["fast"], "mean IoU": 0.73}
+    missed = {**RESULT, "quality": [{**RESULT["quality"][0], "fast": fast}]}
+    assert TIME not in command.ratios(missed)
+
+
+def test_without_the_peer_its_comparisons_are_left_out():
+    speeds = {name: value for name, value in RESULT["speeds"][0].items() if name != "smp"}
+    titles = command.ratios({**RESULT, "speeds": [speeds]})
+    assert not any("smp" in title for title in titles) and TIME in titles
+
+
+def test_convolutions_are_counted_by_hand():
+    layers = [
+        keras.layers.Conv2D(4, 3, strides=2, padding="same"),
+        keras.layers.DepthwiseConv2D(3, padding="same"),
+        keras.layers.Conv2DTranspose(2, 3, strides=2, padding="same"),
+    ]
+    model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+    counts = [workers.convolution_flops(layer) for layer in model.layers]
+    assert counts == [2 * 4 * 4 * 9 * 3 * 4, 2 * 4 * 4 * 9 * 4, 2 * 4 * 4 * 9 * 4 * 2]
+
+
+def test_training_a_layer_costs_three_times_its_forward_pass():
+    model = unet_model(image_size=32, weights=None)
+    frozen, whole = (workers.training_flops(model, fine_tune) for fine_tune in (False, True))
+    encoder = sum(map(workers.convolution_flops, model.get_layer("encoder").layers))
+    assert whole - frozen == 2 * encoder > 0
+
+
+def test_a_rate_counts_images():
+    calls = []
+    found = workers.rate(lambda: calls.append(1), images=7, seconds=0.01)
+    assert len(calls) > 3 and found > 0
+
+
+@pytest.mark.parametrize("worker", sorted(workers.WORKERS))
+def test_each_worker_is_known_by_its_name(worker):
+    assert workers.WORKERS[worker].__name__ == worker
