@@ -64,7 +64,7 @@ def about():
 
 def speed_round(number):
     """Images a second of every worker, one process after the other."""
-    found = {name: ask(name) for name in ("laboratory", "standard", "fast", "predict")}
+    found = {name: ask(name) for name in ("laboratory", "standard", "fast", "whole", "predict")}
     try:
         found["smp"] = ask("smp", os.environ.get("PEER_PYTHON", sys.executable))
     except subprocess.CalledProcessError as error:
@@ -143,7 +143,7 @@ def over_peer(names, peer):
 
 
 def training_over_peer(one):
-    return one["standard"]["train"] / best(one["smp"], "train") if "smp" in one else None
+    return one["whole"]["train"] / best(one["smp"], "train") if "smp" in one else None
 
 
 def over_floor(name):
@@ -158,7 +158,7 @@ def over_floor(name):
 
 COMPARISONS = {
     "time to the laboratory work's quality: laboratory / fast": time_to_quality,
-    "training, images/s: standard / smp, each in its better precision": training_over_peer,
+    "training, images/s: U-Net trained whole / smp in its better precision": training_over_peer,
     "prediction at batch 1, best of each: labkit / smp": over_peer("batch 1", "batch 1"),
     "prediction at batch 32, best of each: labkit / smp": over_peer("batch 32", "batch 32"),
     "distance to the floor, laboratory: time / arithmetic": over_floor("laboratory"),

@@ -67,6 +67,19 @@ def fast():
     return training("fast")
 
 
+def whole():
+    """The course's U-Net trained whole as the peer is: plain AdamW, batches of 32."""
+    import keras
+
+    from labkit import losses
+    from labkit.models.unet import unet_model
+
+    model = unet_model(weights="imagenet", fine_tune=True)
+    model.compile(keras.optimizers.AdamW(1e-3), losses.CrossEntropy(), jit_compile=False)
+    data = batch(BATCH)
+    return {"train": rate(lambda: model.train_on_batch(*data), BATCH)}
+
+
 def predict():
     """Prediction of the course's U-Net by Keras, in 32 and 16 bits, and exported to ONNX."""
     import keras
@@ -183,21 +196,20 @@ def floor():
         found[f"{kind.name} GFLOP/s"] = 2 * 4096**3 * products / 1e9
     for name in ("laboratory", "standard", "fast"):
         recipe = recipes.find(name)
-        model = unet_model(weights=None, filters=recipe.filters)
-        found[f"{name} GFLOP an image"] = training_flops(model, recipe.fine_tune) / 1e9
+        model = unet_model(weights="imagenet", fine_tune=recipe.fine_tune, filters=recipe.filters)
+        found[f"{name} GFLOP an image"] = training_flops(model) / 1e9
     return found
 
 
-def training_flops(model, fine_tune):
+def training_flops(model):
     """Floating-point operations of the convolutions for one image of a training step.
 
     Forward one time; backward two times (towards the kernel and towards the input) where the
     layer is trained.
     """
-    encoder = model.get_layer("encoder")
-    down = sum(map(convolution_flops, encoder.layers))
-    up = sum(map(convolution_flops, all_layers(model))) - down
-    return (3 if fine_tune else 1) * down + 3 * up
+    return sum(
+        convolution_flops(layer) * (3 if layer.trainable else 1) for layer in all_layers(model)
+    )
 
 
 def all_layers(model):
@@ -217,7 +229,7 @@ def convolution_flops(layer):
     return 2 * kernel * height * width
 
 
-WORKERS = {f.__name__: f for f in (laboratory, standard, fast, predict, smp, floor)}
+WORKERS = {f.__name__: f for f in (laboratory, standard, fast, whole, predict, smp, floor)}
 
 if __name__ == "__main__":
     print(json.dumps(WORKERS[sys.argv[1]]()))

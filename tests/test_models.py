@@ -360,3 +360,13 @@ def test_upsample_computes_what_pix2pix_computes():
     for training in (False, True):
         expected = numbers(theirs(x, training=training))
         np.testing.assert_allclose(numbers(mine(x, training=training)), expected, rtol=1e-5)
+
+
+def test_an_encoder_can_be_trained_from_a_layer_on(tmp_path):
+    whole = encoder.mobilenet_v2(32, 32)
+    encoder.freeze_before(whole, "block_6")
+    first = [layer.name for layer in whole.layers if layer.trainable and layer.weights][0]
+    assert first == "block_6_expand"
+    assert not whole.get_layer("block_5_project").trainable
+    with pytest.raises(ValueError, match="no layer of the encoder begins with 'blok'"):
+        encoder.freeze_before(whole, "blok")

@@ -93,6 +93,21 @@ def keep_averages(contract):
             layer.trainable = False
 
 
+def freeze_before(contract, layer):
+    """Train the encoder only from the first layer on whose name begins with ``layer``.
+
+    The early layers find edges and colours, which pets share with ImageNet; they are also where a
+    step of training takes longest, because their feature maps are the largest. Raises ValueError
+    if no layer's name begins so.
+    """
+    names = [inner.name for inner in contract.layers]
+    starts = [number for number, name in enumerate(names) if name.startswith(layer)]
+    if not starts:
+        raise ValueError(f"no layer of the encoder begins with {layer!r}: use one such as block_6")
+    for inner in contract.layers[: starts[0]]:
+        inner.trainable = False
+
+
 def check_size(height, width):
     """Raise ValueError unless five halvings lead to whole numbers."""
     if min(height, width) < STRIDE or height % STRIDE or width % STRIDE:

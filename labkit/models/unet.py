@@ -47,8 +47,9 @@ def unet_model(
         num_classes: C, the number of classes.
         image_size: S, or (H, W), divisible by 32.
         weights: of the encoder, see ``encoder.imagenet_weights``.
-        fine_tune: train the encoder's convolutions too; its batch normalisation stays as
-            ImageNet left it. An encoder without ImageNet weights is always trained whole.
+        fine_tune: train the encoder's convolutions too, all of them or those from a named layer
+            on, such as "block_6"; its batch normalisation stays as ImageNet left it. An encoder
+            without ImageNet weights is always trained whole.
         pixel_range: what 0 and 255 become inside; ImageNet's weights were trained on (-1, 1).
             The laboratory work uses (0, 1).
         momentum: of the decoder's batch normalisation; the laboratory work uses 0.99.
@@ -68,9 +69,11 @@ def unet_model(
     encoder.check_size(height, width)  # before a download
     weights_file = encoder.imagenet_weights(weights)
     contract = encoder.mobilenet_v2(height, width, weights_file, seed)
-    contract.trainable = fine_tune or weights_file is None
+    contract.trainable = bool(fine_tune) or weights_file is None
     if weights_file:
         encoder.keep_averages(contract)
+        if isinstance(fine_tune, str):
+            encoder.freeze_before(contract, fine_tune)
 
     image = keras.Input((height, width, 3), name="image")
     x = rescaling(pixel_range)(image)
