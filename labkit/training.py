@@ -87,9 +87,8 @@ def train(model, train_ds, val_ds=None, *, epochs, name, optimizer=None, loss=No
             callbacks=[*average, checkpoint, Progress(epochs), *callbacks],
             verbose=0,
         )
-    optimizer.finalize_variable_values(
-        model.trainable_variables
-    )  # averaged weights, if it keeps any
+    # The averaged weights, if the optimizer keeps any; a loaded run needs it as a trained one.
+    optimizer.finalize_variable_values(model.trainable_variables)
     return Run(checkpoint.history, folder)
 
 
@@ -109,8 +108,8 @@ def one_cycle(train_ds, epochs, peak=1e-3):
 class TwoRates(keras.optimizers.AdamW):
     """AdamW with a lower learning rate for some of the model's variables.
 
-    A pretrained encoder needs small steps where a new decoder needs large ones. (Keras has
-    ``MultiOptimizer`` for this from 3.14 on, newer than what Google Colab has.)
+    A pretrained encoder needs small steps where a new decoder needs large ones. (Keras 3.15
+    has ``MultiOptimizer`` for this; 3.13, which Google Colab has, does not.)
 
     Args:
         learning_rate: a number or a schedule, for most variables.
