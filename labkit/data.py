@@ -221,7 +221,8 @@ def examples(split, source="auto", count=None):
 
     Args:
         split: "train" or "test".
-        source: as for ``load``.
+        source: as for ``load``; but compact arrays in the cache won't do here, so that "auto"
+            gives drawn examples where only they are.
         count: how many at most; None for all.
 
     Returns:

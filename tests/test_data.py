@@ -953,6 +953,17 @@ def test_raw_real_examples_are_those_of_tfds(prepared, count, numbers):
     assert [one["file_name"].decode() for one in raw] == [f"pet_{n}.jpg" for n in numbers]
 
 
+def test_drawn_examples_stand_in_where_only_the_cache_is(prepared, monkeypatch, capsys):
+    data.load()
+    shutil.rmtree(data.prepared_folder())
+    monkeypatch.setattr(data, "reachable", lambda url: False)
+    assert data.load().source == "oxford_iiit_pet"
+    assert len(list(data.examples("train", count=2))) == 2
+    assert "Using synthetic pets" in capsys.readouterr().out
+    with pytest.raises(ConnectionError, match="set TFDS_DATA_DIR"):
+        data.examples("train", "oxford_iiit_pet", count=2)
+
+
 @pytest.mark.parametrize("split", ["val", "Train", "", None])
 def test_an_unknown_split_is_named(split):
     with pytest.raises(ValueError, match=f'split is {split!r}: use "train" or "test"'):
