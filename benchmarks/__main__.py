@@ -22,8 +22,11 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks import workers
 from benchmarks.quality import GOAL
 
+PEERS = ("onnxruntime", "torch", "segmentation_models_pytorch")
+PEER_PYTHON = os.environ.get("PEER_PYTHON", sys.executable)
 RECORD = Path(__file__).parents[1] / "book" / "results" / "benchmarks.jsonl"
 
 
@@ -58,15 +61,28 @@ def about():
         "date": datetime.now(UTC).date().isoformat(),
         "commit": recipes.commit(),
         "machine": profile.machine(),
-        "versions": profile.versions(),
+        "versions": profile.versions() | peers(),
     }
+
+
+def peers():
+    """Versions of what labkit is compared with, as their own Python has them."""
+    code = "from importlib.metadata import version; print(version({!r}))"
+    found = {}
+    for python in {sys.executable, PEER_PYTHON}:
+        for name in PEERS:
+            command = [python, "-c", code.format(name)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode == 0:
+                found[name] = done.stdout.strip()
+    return found
 
 
 def speed_round(number):
     """Images a second of every worker, one process after the other."""
-    found = {name: ask(name) for name in ("laboratory", "standard", "fast", "whole", "predict")}
+    found = {name: ask(name) for name in workers.WORKERS if name not in ("smp", "floor")}
     try:
-        found["smp"] = ask("smp", os.environ.get("PEER_PYTHON", sys.executable))
+        found["smp"] = ask("smp", PEER_PYTHON)
     except subprocess.CalledProcessError as error:
         print(f"no peer: {error.stderr.strip().splitlines()[-1]}", file=sys.stderr)
     return found
@@ -131,13 +147,17 @@ def best(found, *starts):
     return max(value for name, value in found.items() if name.startswith(starts))
 
 
-def over_peer(names, peer):
+def over_peer(worker, count):
+    """Images a second in batches of ``count``, the best way of each."""
+
     def ratio(one):
         if "smp" not in one:
             return None
-        mine = [value for key, value in one["predict"].items() if key.endswith(names)]
-        theirs = [value for key, value in one["smp"].items() if key.endswith(peer)]
-        return max(mine) / max(theirs)
+        mine, theirs = (
+            max(rate for way, rate in one[name].items() if way.endswith(f"batch {count}"))
+            for name in (worker, "smp")
+        )
+        return mine / theirs
 
     return ratio
 
@@ -159,8 +179,10 @@ def over_floor(name):
 COMPARISONS = {
     "time to the laboratory work's quality: laboratory / fast": time_to_quality,
     "training, images/s: U-Net trained whole / smp in its better precision": training_over_peer,
-    "prediction at batch 1, best of each: labkit / smp": over_peer("batch 1", "batch 1"),
-    "prediction at batch 32, best of each: labkit / smp": over_peer("batch 32", "batch 32"),
+    "prediction, batch 1: U-Net of standard / smp": over_peer("predict", 1),
+    "prediction, batch 32: U-Net of standard / smp": over_peer("predict", 32),
+    "prediction, batch 1: U-Net of fast / smp": over_peer("predict_light", 1),
+    "prediction, batch 32: U-Net of fast / smp": over_peer("predict_light", 32),
     "distance to the floor, laboratory: time / arithmetic": over_floor("laboratory"),
     "distance to the floor, standard: time / arithmetic": over_floor("standard"),
     "distance to the floor, fast: time / arithmetic": over_floor("fast"),

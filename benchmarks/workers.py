@@ -81,15 +81,26 @@ def whole():
 
 
 def predict():
-    """Prediction of the course's U-Net by Keras, in 32 and 16 bits, and exported to ONNX."""
+    """Prediction of the standard recipe's U-Net."""
+    return predictions("standard")
+
+
+def predict_light():
+    """Prediction of the fast recipe's U-Net, whose decoder has half the channels."""
+    return predictions("fast")
+
+
+def predictions(recipe_name):
+    """Prediction of a recipe's U-Net by Keras, in 32 and 16 bits, and exported to ONNX."""
     import keras
 
+    from labkit import recipes
     from labkit.models.unet import unet_model
 
-    found = {}
+    filters, found = recipes.find(recipe_name).filters, {}
     for policy, name in (("float32", "float32"), ("mixed_bfloat16", "bfloat16")):
         keras.mixed_precision.set_global_policy(policy)
-        model = unet_model(weights="imagenet")
+        model = unet_model(weights="imagenet", filters=filters)
         for count in (1, BATCH):
             images = batch(count)[0]
             found[f"Keras {name}, batch {count}"] = rate(
@@ -97,7 +108,7 @@ def predict():
             )
     if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("tf2onnx"):
         keras.mixed_precision.set_global_policy("float32")
-        found |= predict_onnx(unet_model(weights="imagenet"))
+        found |= predict_onnx(unet_model(weights="imagenet", filters=filters))
     return found
 
 
@@ -229,7 +240,8 @@ def convolution_flops(layer):
     return 2 * kernel * height * width
 
 
-WORKERS = {f.__name__: f for f in (laboratory, standard, fast, whole, predict, smp, floor)}
+NAMED = (laboratory, standard, fast, whole, predict, predict_light, smp, floor)
+WORKERS = {function.__name__: function for function in NAMED}
 
 if __name__ == "__main__":
     print(json.dumps(WORKERS[sys.argv[1]]()))

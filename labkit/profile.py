@@ -61,13 +61,19 @@ def versions():
     """Versions of Python and of the packages that a result depends on, as a dict of strings."""
     found = {"python": platform.python_version(), "labkit": __version__}
     for package in ("tensorflow", "keras", "numpy", "tensorflow-datasets"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
+        found[package] = _version(package)
+    if found["tensorflow"] == "not installed":  # the same package, without its GPU parts
+        found["tensorflow"] = _version("tensorflow-cpu")
     if os.environ.get("KERAS_BACKEND") in ("jax", "torch"):
         found[os.environ["KERAS_BACKEND"]] = metadata.version(os.environ["KERAS_BACKEND"])
     return found
+
+
+def _version(package):
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def machine():

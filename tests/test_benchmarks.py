@@ -1,5 +1,8 @@
 """What the benchmark computes from its measurements, and the arithmetic that it counts."""
 
+import importlib.util
+import sys
+
 import keras
 import pytest
 
@@ -17,6 +20,7 @@ RESULT = {
                 "ONNX Runtime float32, batch 1": 60.0,
                 "Keras float32, batch 32": 90.0,
             },
+            "predict_light": {"Keras float32, batch 1": 80.0, "Keras float32, batch 32": 360.0},
             "smp": {
                 "train float32": 20.0,
                 "train bfloat16": 50.0,
@@ -39,9 +43,22 @@ TIME = "time to the laboratory work's quality: laboratory / fast"
 def test_ratios_are_of_the_better_of_each():
     found = {title.split(":")[0]: values for title, values in command.ratios(RESULT).items()}
     assert found["training, images/s"] == (0.5, 0.5, 0.5)
-    assert found["prediction at batch 1, best of each"] == (1.5, 1.5, 1.5)
-    assert found["prediction at batch 32, best of each"] == (0.5, 0.5, 0.5)
     assert found["distance to the floor, fast"] == (2.0, 2.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("of", "count", "ratio"),
+    [("standard", 1, 1.5), ("standard", 32, 0.5), ("fast", 1, 2.0), ("fast", 32, 2.0)],
+)
+def test_predictions_are_compared_at_each_size_of_batch(of, count, ratio):
+    title = f"prediction, batch {count}: U-Net of {of} / smp"
+    assert command.ratios(RESULT)[title] == (ratio,) * 3
+
+
+def test_versions_of_the_compared_are_those_of_their_python(monkeypatch):
+    monkeypatch.setattr(command, "PEER_PYTHON", sys.executable)
+    installed = {name for name in command.PEERS if importlib.util.find_spec(name)}
+    assert set(command.peers()) == installed
 
 
 def test_a_recipe_that_misses_the_quality_has_no_time_to_it():

@@ -80,6 +80,16 @@ def test_a_missing_package_is_said_to_be_missing(monkeypatch):
     assert profile.versions()["tensorflow"] == "not installed"
 
 
+def test_tensorflow_for_processors_alone_is_tensorflow(monkeypatch):
+    def version(package):
+        if package == "tensorflow":
+            raise profile.metadata.PackageNotFoundError(package)
+        return "2.21.0"
+
+    monkeypatch.setattr(profile.metadata, "version", version)
+    assert profile.versions()["tensorflow"] == "2.21.0"
+
+
 def test_overview_tells_profile_device_and_versions(monkeypatch):
     monkeypatch.setenv("LABKIT_PROFILE", "smoke")
     monkeypatch.setattr(profile, "device", lambda: "GPU")
