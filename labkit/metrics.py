@@ -81,9 +81,12 @@ def dice_from(matrix, empty=1.0):
 
 
 def accuracy_from(matrix):
-    """Share of pixels on the diagonal of confusion matrices ``[..., C, C]``: float64 ``[...]``."""
+    """Share of pixels on the diagonal of confusion matrices ``[..., C, C]``: float64 ``[...]``.
+
+    NaN for a matrix that counts no pixel.
+    """
     matrix = np.asarray(matrix)
-    return np.trace(matrix, axis1=-2, axis2=-1) / matrix.sum((-2, -1))
+    return _ratio(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum((-2, -1)), np.nan)
 
 
 def _areas(matrix):
@@ -178,6 +181,37 @@ def inner_band(region, distance):
     for axis in (1, 2):  # a square fits if rows and columns do, one after the other
         inside = np.lib.stride_tricks.sliding_window_view(inside, side, axis).all(-1)
     return region & ~inside
+
+
+def steps_to_edge(mask, most=15):
+    """How far each pixel is from the nearest edge between two classes, uint8 ``[N, H, W]``.
+
+    A pixel with a neighbour (up, down, left or right) of another class has 0, its own neighbours
+    1, and so on; all that is ``most`` steps away or farther has ``most``.
+
+    Args:
+        mask: integers ``[N, H, W]`` or ``[N, H, W, 1]``.
+    """
+    mask = np.asarray(mask)
+    mask = mask[..., 0] if mask.ndim == 4 else mask
+    reached = np.zeros(mask.shape, bool)
+    for (after, before), (a, b) in zip(_neighbours(reached), _neighbours(mask), strict=True):
+        after |= a != b
+        before |= a != b
+    steps = np.zeros(mask.shape, np.uint8)
+    for _ in range(most):
+        steps[~reached] += 1
+        grown = reached.copy()
+        for (after, before), (a, b) in zip(_neighbours(grown), _neighbours(reached), strict=True):
+            after |= b
+            before |= a
+        reached = grown
+    return steps
+
+
+def _neighbours(values):
+    """Pairs of views [N, H, W] in which each pixel meets the one above it or left of it."""
+    return [(values[:, 1:], values[:, :-1]), (values[:, :, 1:], values[:, :, :-1])]
 
 
 def batch_confusion(y_true, logits):

@@ -1,13 +1,14 @@
 """Declared trainings: a recipe is plain data, and ``run`` makes a row of the ledger from it."""
 
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 import keras
 
-from labkit import data, losses, profile, scores, training
+from labkit import data, losses, probes, profile, scores, training
 from labkit.batches import Batches
+from labkit.models import skips
 from labkit.models.unet import FILTERS, unet_model
 
 SPLITS = ("test", "validation")
@@ -30,6 +31,9 @@ class Recipe:
         fine_tune: train the encoder's convolutions too, all or those from a named layer on.
         encoder_rate: what the learning rate is multiplied by for them; needs weight decay.
         pixel_range, momentum, filters: of the model, see ``unet_model``.
+        architecture: "unet", or "unet, skips: " and a key of ``skips.VARIANTS``.
+        pretrained: start from ImageNet's weights where they can be had.
+        gradients: keep the size of the gradient by depth, epoch by epoch.
         image_size: S, in pixels.
     """
 
@@ -48,6 +52,9 @@ class Recipe:
     momentum: float = 0.99
     filters: tuple[int, ...] = FILTERS
     image_size: int = 128
+    architecture: str = "unet"
+    pretrained: bool = True
+    gradients: bool = False
 
     def __post_init__(self):
         for name in ("pixel_range", "filters"):  # JSON has no tuples
@@ -56,38 +63,61 @@ class Recipe:
 
 # What every recipe of the course's own has.
 COURSE = {"batch_size": 32, "one_cycle": True, "pixel_range": (-1, 1), "momentum": 0.9}
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        # As the laboratory work trains: frozen MobileNetV2, Adam, no augmentation.
-        Recipe("laboratory"),
-        # What chapter 5 trains in its quick profile.
-        Recipe("quick", epochs=3, weight_decay=1e-4, **COURSE),
-        # As good as the laboratory work, in the shortest time: a lighter decoder, the encoder
-        # trained from the middle on, two epochs.
-        Recipe(
-            "fast",
-            **COURSE | {"batch_size": 16},
-            epochs=2,
-            weight_decay=1e-4,
-            fine_tune="block_6",
-            encoder_rate=0.3,
-            filters=(256, 128, 64, 32),
-        ),
-        # The course's own best.
-        Recipe(
-            "standard",
-            **COURSE | {"batch_size": 16},
-            epochs=20,
-            weight_decay=1e-3,
-            dice=0.5,
-            averaging=0.99,
-            augmented=True,
-            fine_tune=True,
-            encoder_rate=0.3,
-        ),
+QUICK = Recipe("quick", epochs=3, weight_decay=1e-4, **COURSE)
+DECLARED = [
+    # As the laboratory work trains: frozen MobileNetV2, Adam, no augmentation.
+    Recipe("laboratory"),
+    # What chapter 5 trains in its quick profile.
+    QUICK,
+    # As good as the laboratory work, in the shortest time: a lighter decoder, the last third of
+    # the encoder trained with it, two epochs.
+    Recipe(
+        "fast",
+        **COURSE | {"batch_size": 16},
+        epochs=2,
+        weight_decay=1e-4,
+        fine_tune="block_10",
+        encoder_rate=0.3,
+        filters=(128, 128, 64, 32),
+    ),
+    # The course's own best.
+    Recipe(
+        "standard",
+        **COURSE | {"batch_size": 16},
+        epochs=20,
+        weight_decay=1e-3,
+        dice=0.5,
+        averaging=0.99,
+        augmented=True,
+        fine_tune=True,
+        encoder_rate=0.3,
+    ),
+]
+# What skips are for (chapter 7): each variant in a short training of the decoder, and those that
+# say something of training with an encoder that starts from random numbers.
+SKIPS = "unet, skips: "
+
+
+def _slug(variant):
+    return variant.replace(",", "").replace(" ", "-")
+
+
+DECLARED += [
+    replace(QUICK, name=f"skips-{_slug(name)}", architecture=SKIPS + name)
+    for name in skips.VARIANTS
+]
+DECLARED += [
+    replace(
+        QUICK,
+        name=f"scratch-{_slug(name)}",
+        architecture=SKIPS + name,
+        epochs=6,
+        pretrained=False,
+        gradients=True,
     )
-}
+    for name in ("all", "none", "none, wide", "not 8", "not 64")
+]
+RECIPES = {recipe.name: recipe for recipe in DECLARED}
 
 
 def find(name):
@@ -150,15 +180,11 @@ def fit(recipe, seed, train):
         seed: as for ``run``.
         train: the ``labkit.data.Split`` to train on.
     """
-    model = unet_model(
-        image_size=recipe.image_size,
-        fine_tune=recipe.fine_tune,
-        pixel_range=recipe.pixel_range,
-        momentum=recipe.momentum,
-        seed=seed,
-        filters=recipe.filters,
-    )
+    model = build(recipe, seed)
     train_ds = Batches(train, recipe.batch_size, seed=seed, augmented=recipe.augmented)
+    measure = []
+    if recipe.gradients:
+        measure = [probes.GradientNorms(train.images[:32], train.masks[:32], loss(recipe))]
     trained = training.train(
         model,
         train_ds,
@@ -166,8 +192,25 @@ def fit(recipe, seed, train):
         name=f"{recipe.name}-{seed}",
         optimizer=optimizer(recipe, model, train_ds),
         loss=loss(recipe),
+        callbacks=measure,
     )
     return model, trained
+
+
+def build(recipe, seed):
+    """The model of a recipe, untrained."""
+    options = {
+        "image_size": recipe.image_size,
+        "weights": "auto" if recipe.pretrained else None,
+        "fine_tune": recipe.fine_tune,
+        "pixel_range": recipe.pixel_range,
+        "momentum": recipe.momentum,
+        "seed": seed,
+        "filters": recipe.filters,
+    }
+    if recipe.architecture == "unet":
+        return unet_model(**options)
+    return skips.skip_unet(recipe.architecture.removeprefix(SKIPS), **options)
 
 
 def optimizer(recipe, model, train_ds):

@@ -11,6 +11,9 @@ from keras import ops
 
 from labkit import classes, losses, metrics, training
 
+# Steps from the true edge between two classes, first and last of each band.
+BANDS = {"0": (0, 0), "1": (1, 1), "2-3": (2, 3), "4-7": (4, 7), "8 or more": (8, 8)}
+
 
 class Tally(NamedTuple):
     """What the scores are made from, one entry an image.
@@ -19,11 +22,13 @@ class Tally(NamedTuple):
         loss: mean cross-entropy of the pixels, float64 ``[N]``.
         matrix: confusion matrices, int64 ``[N, C, C]``.
         band: for each class, pixels in both boundary bands and in either, int64 ``[N, C, 2]``.
+        near: confusion matrices of the pixels in each of ``BANDS``, int64 ``[N, D, C, C]``.
     """
 
     loss: np.ndarray
     matrix: np.ndarray
     band: np.ndarray
+    near: np.ndarray
 
     def select(self, indices):
         """The tally of these images."""
@@ -34,7 +39,8 @@ def score(model, split, flips=False):
     """Scores of a model on a split: a flat dict of floats.
 
     ``loss`` (cross-entropy, the mean over all pixels), ``accuracy`` and ``mean IoU`` (pooled); IoU
-    and Dice of each class, "pooled" and "per image"; "boundary IoU" of each class (pooled).
+    and Dice of each class, "pooled" and "per image"; "boundary IoU" of each class (pooled);
+    "accuracy" and "pet IoU" by steps from the true edge (pooled).
     ``flips`` predicts each image and its mirror image and takes the mean.
     """
     return summarise(tally(model, split, flips))
@@ -48,8 +54,24 @@ def tally(model, split, flips=False):
         entropy = losses.CrossEntropy(reduction=None)(split.masks[part], logits)  # [B, H, W]
         loss = np.mean(ops.convert_to_numpy(entropy), axis=(1, 2), dtype="float64")
         matrix = metrics.confusion(masks, pred_masks)
-        parts.append((loss, matrix, metrics.boundary_areas(masks, pred_masks)))
+        band = metrics.boundary_areas(masks, pred_masks)
+        parts.append((loss, matrix, band, matrices_near(masks, pred_masks)))
     return Tally(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def matrices_near(masks, pred_masks):
+    """Confusion matrices by distance from the true edge, int64 ``[N, D, C, C]``; see ``BANDS``."""
+    steps = metrics.steps_to_edge(masks, most=8)
+    number = classes.NUM_CLASSES
+    cells = number * masks.astype(int) + pred_masks  # [N, H, W], which entry of the matrix
+    found = []
+    for first, last in BANDS.values():
+        inside = (first <= steps) & (steps <= last)
+        counted = [
+            np.bincount(c[i], minlength=number**2) for c, i in zip(cells, inside, strict=True)
+        ]
+        found.append(np.reshape(counted, (-1, number, number)))
+    return np.stack(found, axis=1)
 
 
 def summarise(counts):
@@ -70,6 +92,9 @@ def summarise(counts):
     both, either = counts.band.sum(0).T
     for name, value in zip(classes.NAMES, both / np.maximum(either, 1), strict=True):
         scores[f"{name} boundary IoU"] = value
+    for name, matrix in zip(BANDS, counts.near.sum(0), strict=True):
+        scores[f"accuracy {name} steps from the edge"] = metrics.accuracy_from(matrix)
+        scores[f"pet IoU {name} steps from the edge"] = metrics.iou_from(matrix)[classes.PET]
     return {name: float(value) for name, value in scores.items()}
 
 

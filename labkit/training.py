@@ -49,7 +49,7 @@ def train(model, train_ds, val_ds=None, *, epochs, name, optimizer=None, loss=No
             ``LABKIT_RUNS``), the rest of whose name stands for everything that shapes the result.
         optimizer: a Keras optimizer; None for AdamW with the rate ``one_cycle``.
         loss: a loss on logits; None for cross-entropy.
-        callbacks: more Keras callbacks.
+        callbacks: more Keras callbacks; what they add to the logs of an epoch is kept.
 
     Returns:
         A ``Run``. The model has the weights of the last epoch. The best epoch's (by
@@ -84,7 +84,7 @@ def train(model, train_ds, val_ds=None, *, epochs, name, optimizer=None, loss=No
             epochs=epochs,
             initial_epoch=done,
             shuffle=False,  # Batches shuffles by itself, the same way each time
-            callbacks=[*average, checkpoint, Progress(epochs), *callbacks],
+            callbacks=[*average, *callbacks, checkpoint, Progress(epochs)],
             verbose=0,
         )
     # The averaged weights, if the optimizer keeps any; a loaded run needs it as a trained one.

@@ -410,3 +410,25 @@ def test_an_unknown_average_or_class_is_refused(make):
 def test_masks_and_logits_that_do_not_belong_together_are_refused(true_shape, logits_shape):
     with pytest.raises(ValueError, match=r"expected \[B, H, W, 1\] and \[B, H, W, C\] of one size"):
         metrics.IoU("pet").update_state(np.zeros(true_shape), np.zeros(logits_shape, "float32"))
+
+
+# --- distance from the edge ------------------------------------------------------------------
+
+
+def test_steps_are_counted_from_the_pixels_that_touch_another_class():
+    assert metrics.steps_to_edge(np.array([[[0, 0, 0, 2, 1, 1]]])).tolist() == [
+        [[2, 1, 0, 0, 0, 1]]
+    ]
+
+
+def test_steps_do_not_go_round_corners_faster():
+    mask = np.ones((1, 5, 5), int)
+    mask[0, 0, 0] = 0
+    down, right = np.indices((5, 5))
+    expected = np.maximum(down + right - 1, 0)
+    assert metrics.steps_to_edge(mask)[0].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("most", [3, 15])
+def test_a_mask_without_an_edge_is_as_far_away_as_can_be(most):
+    assert (metrics.steps_to_edge(np.ones((2, 4, 4, 1)), most) == most).all()

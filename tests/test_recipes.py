@@ -165,13 +165,14 @@ def test_a_recipe_reaches_the_model_the_batches_and_the_optimizer(no_unet, folde
     row = recipes.run(recipe, seed=4, **HERE)
     (asked,) = no_unet
     wanted = {"image_size": 32, "fine_tune": True, "pixel_range": (-1, 1), "momentum": 0.5}
-    assert asked == {**wanted, "seed": 4, "filters": (8, 4, 4, 4)}
+    assert asked == {**wanted, "seed": 4, "filters": (8, 4, 4, 4), "weights": "auto"}
     assert (seen["epochs"], seen["name"]) == (7, "mine-4")
     assert (seen["train_ds"].batch_size, seen["train_ds"].seed) == (2, 4)
     assert len(seen["train_ds"].split) == 6 and not seen["train_ds"].augmented
     assert type(seen["optimizer"]) is keras.optimizers.Adam
     assert float(seen["optimizer"].learning_rate) == 0.25
     assert type(seen["loss"]) is losses.CrossEntropy
+    assert seen["callbacks"] == []
     assert row["seconds"] == 2.0
     richer = replace(recipe, augmented=True, weight_decay=0.1, averaging=0.5, dice=0.3)
     recipes.run(replace(richer, one_cycle=True, encoder_rate=0.2), seed=4, **HERE)
@@ -244,3 +245,22 @@ def test_without_git_the_commit_is_unknown(monkeypatch):
 
 def test_a_run_uses_the_course_s_own_unet():
     assert recipes.unet_model is unet_model
+
+
+def test_a_recipe_names_its_skips_and_whether_its_encoder_is_pretrained():
+    model = recipes.build(recipes.find("scratch-not-8"), seed=1)
+    names = [layer.name for layer in model.layers]
+    assert "skip_16" in names and "skip_8" not in names
+    assert model.get_layer("encoder").trainable
+
+
+def test_an_unknown_architecture_is_refused():
+    with pytest.raises(ValueError, match="variant is 'resnet'"):
+        recipes.build(Recipe("mine", architecture="resnet", image_size=32, pretrained=False), 0)
+
+
+def test_a_recipe_that_asks_for_them_keeps_its_gradients(folders):
+    recipe = replace(recipes.find("scratch-none"), epochs=1, batch_size=4, image_size=32)
+    row = recipes.run(recipe, source="synthetic", limit=(4, 2))
+    (first,) = row["history"]["gradient Conv1"]
+    assert first > 0

@@ -7,9 +7,11 @@ import pytest
 from labkit import classes, data, losses, metrics, scores
 from labkit.scores import Tally
 
+KINDS = ("accuracy", "pet IoU")
 NAMES = {
     *("loss", "accuracy", "mean IoU"),
     *(f"{name} boundary IoU" for name in classes.NAMES),
+    *(f"{name} {band} steps from the edge" for name in KINDS for band in scores.BANDS),
     *(
         f"{name} {kind} {how}"
         for name in classes.NAMES
@@ -90,7 +92,17 @@ def tally(right):
     """Images of 10 pixels, of which so many are right; the others are background for pet."""
     matrix = np.zeros((len(right), 3, 3), int)
     matrix[:, 0, 0], matrix[:, 0, 1] = right, 10 - np.asarray(right)
-    return Tally(np.ones(len(right)), matrix, np.ones((len(right), 3, 2), int))
+    near = np.repeat(matrix[:, None], len(scores.BANDS), axis=1)
+    return Tally(np.ones(len(right)), matrix, np.ones((len(right), 3, 2), int), near)
+
+
+def test_pixels_are_counted_by_their_steps_from_the_edge():
+    masks = np.array([[[0, 0, 0, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]]], np.uint8)
+    predicted = np.where(masks == 2, 1, masks)  # the one pixel of border is missed
+    near = scores.matrices_near(masks, predicted)[0]
+    assert near.sum((1, 2)).tolist() == [3, 2, 3, 4, 3]  # in all: 15 pixels
+    assert near[0].tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 0]]
+    assert all(np.trace(matrix) == matrix.sum() for matrix in near[1:])
 
 
 def test_a_score_that_is_the_same_in_all_images_is_sure():

@@ -57,6 +57,32 @@ def keras_home():
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
 
 
+def pretrained(image_size=128, weights="auto", fine_tune=False, seed=0):
+    """The encoder with its weights, its layers trainable or not.
+
+    Args:
+        image_size: S, or (H, W), divisible by 32.
+        weights: see ``imagenet_weights``.
+        fine_tune: train the convolutions too, all of them or those from a named layer on, such as
+            "block_6"; batch normalisation stays as ImageNet left it. An encoder without ImageNet
+            weights is always trained whole.
+        seed: of random weights.
+
+    Returns:
+        A Keras model as ``mobilenet_v2`` gives it. Raises ValueError for a bad argument.
+    """
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    check_size(height, width)  # before a download
+    weights_file = imagenet_weights(weights)
+    contract = mobilenet_v2(height, width, weights_file, seed)
+    contract.trainable = bool(fine_tune) or weights_file is None
+    if weights_file:
+        keep_averages(contract)
+        if isinstance(fine_tune, str):
+            freeze_before(contract, fine_tune)
+    return contract
+
+
 def mobilenet_v2(height, width, weights_file=None, seed=0):
     """The encoder as a model: an image in [-1, 1] in, five feature maps out, finest first.
 

@@ -46,10 +46,7 @@ def unet_model(
     Args:
         num_classes: C, the number of classes.
         image_size: S, or (H, W), divisible by 32.
-        weights: of the encoder, see ``encoder.imagenet_weights``.
-        fine_tune: train the encoder's convolutions too, all of them or those from a named layer
-            on, such as "block_6"; its batch normalisation stays as ImageNet left it. An encoder
-            without ImageNet weights is always trained whole.
+        weights, fine_tune: of the encoder, see ``encoder.pretrained``.
         pixel_range: what 0 and 255 become inside; ImageNet's weights were trained on (-1, 1).
             The laboratory work uses (0, 1).
         momentum: of the decoder's batch normalisation; the laboratory work uses 0.99.
@@ -65,17 +62,8 @@ def unet_model(
     """
     if num_classes < 2:
         raise ValueError(f"num_classes is {num_classes}: background and object make at least 2")
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    encoder.check_size(height, width)  # before a download
-    weights_file = encoder.imagenet_weights(weights)
-    contract = encoder.mobilenet_v2(height, width, weights_file, seed)
-    contract.trainable = bool(fine_tune) or weights_file is None
-    if weights_file:
-        encoder.keep_averages(contract)
-        if isinstance(fine_tune, str):
-            encoder.freeze_before(contract, fine_tune)
-
-    image = keras.Input((height, width, 3), name="image")
+    contract = encoder.pretrained(image_size, weights, fine_tune, seed)
+    image = keras.Input(contract.input_shape[1:], name="image")
     x = rescaling(pixel_range)(image)
     logits = decoder(contract(x), num_classes, momentum, seed, filters)
     return keras.Model(image, logits, name="unet")
@@ -94,13 +82,17 @@ def decoder(taps, num_classes, momentum=0.9, seed=0, filters=FILTERS):
         size = 2 ** (number + 3)
         block = upsample(count, 3, momentum, 10 * seed + number, name=f"up_{size}")
         x = layers.Concatenate(name=f"skip_{size}")([block(x), skips.pop()])
-    start = keras.initializers.GlorotUniform(seed=10 * seed + 4)
-    last = layers.Conv2DTranspose(  # 64x64 -> 128x128
+    return classify(x, num_classes, seed)
+
+
+def classify(x, num_classes, seed=0):
+    """The last layer of every decoder: 64x64 features to 128x128 logits ``[B, H, W, C]``."""
+    last = layers.Conv2DTranspose(
         num_classes,
         3,
         strides=2,
         padding="same",
-        kernel_initializer=start,
+        kernel_initializer=keras.initializers.GlorotUniform(seed=10 * seed + 4),
         dtype="float32",  # also when the rest computes in 16 bits
         name="logits",
     )

@@ -1,0 +1,157 @@
+"""Gradients by depth and the similarity of features, against what can be worked out by hand."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labkit import losses, probes
+from labkit.batches import Batches
+from labkit.models.skips import skip_unet
+from labkit.models.unet import unet_model
+from labkit.training import train
+
+properties = settings(deadline=None, max_examples=30)
+
+
+@pytest.fixture(scope="module")
+def model(_sealed):
+    return unet_model(image_size=32, weights=None)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4, 32, 32, 3), np.uint8)
+    return images, rng.integers(0, 3, (4, 32, 32, 1), np.uint8)
+
+
+def test_the_gradient_of_one_convolution_is_that_of_the_formula(batch):
+    """Logits w x: the gradient of cross-entropy is the mean of (softmax - one-hot) x."""
+    layer = keras.layers.Conv2D(3, 1, use_bias=False, name="logits")
+    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Rescaling(1 / 255), layer])
+    images, masks = batch
+    x = images.reshape(-1, 3) / 255
+    z = x @ np.array(layer.kernel)[0, 0]
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    gradient = x.T @ (p - np.eye(3)[masks.ravel()]) / len(x)
+    found = probes.gradient_norms(model, images, masks)
+    assert found == {"logits": pytest.approx(np.linalg.norm(gradient), rel=1e-4)}
+
+
+def test_gradients_are_told_from_the_image_to_the_logits_and_nothing_changes(model, batch):
+    before = [np.array(weight) for weight in model.weights]
+    norms = probes.gradient_norms(model, *batch)
+    names = list(norms)
+    assert names[0] == "Conv1" and names[-1] == "logits"
+    assert names.index("block_1") < names.index("block_16") < names.index("up_8")
+    assert all(value > 0 for value in norms.values())
+    for old, weight in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(old, np.array(weight))
+    assert probes.gradient_norms(model, *batch) == pytest.approx(norms, rel=1e-4)
+
+
+def test_a_frozen_encoder_has_no_gradient(batch):
+    model = unet_model(image_size=32, weights=None)
+    model.get_layer("encoder").trainable = False
+    assert set(probes.gradient_norms(model, *batch)) == {
+        "up_8",
+        "up_16",
+        "up_32",
+        "up_64",
+        "logits",
+    }
+
+
+def test_the_history_of_a_training_has_the_gradients_of_each_epoch(make_split, folders):
+    split = make_split(8, 32)
+    model = unet_model(image_size=32, weights=None)
+    first = probes.gradient_norms(model, split.images, split.masks)
+    callback = probes.GradientNorms(split.images, split.masks)
+    run = train(model, Batches(split, 4, seed=0), epochs=2, name="probed", callbacks=[callback])
+    for part in ("block_1", "up_64", "logits"):
+        values = run.history[f"gradient {part}"]
+        assert len(values) == 2 and values[0] == pytest.approx(first[part], rel=1e-3)
+        assert values[0] != values[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "part"),
+    [
+        ("Conv1/kernel", "Conv1"),
+        ("bn_Conv1/gamma", "Conv1"),
+        ("expanded_conv_depthwise/kernel", "expanded_conv"),
+        ("block_12_project_BN/beta", "block_12"),
+        ("up_16/conv2d_transpose_3/kernel", "up_16"),
+        ("logits/bias", "logits"),
+        ("project_8/kernel", "project_8"),
+        ("dense/kernel", "dense"),
+    ],
+)
+def test_weights_belong_to_parts(path, part):
+    assert probes.part_of(path) == part
+
+
+# --- similarity ------------------------------------------------------------------------------
+
+
+def random_features(seed, channels=5):
+    return np.random.default_rng(seed).normal(size=(200, channels))
+
+
+@properties
+@given(st.integers(0, 10_000), st.floats(0.01, 100), st.floats(-10, 10))
+def test_turning_scaling_and_shifting_features_leaves_them_alike(seed, scale, shift):
+    x = random_features(seed)
+    turn, _ = np.linalg.qr(np.random.default_rng(seed + 1).normal(size=(5, 5)))
+    assert probes.cka(x, scale * x @ turn + shift) == pytest.approx(1)
+
+
+@properties
+@given(st.integers(0, 10_000), st.integers(1, 8))
+def test_similarity_is_the_same_both_ways_and_between_0_and_1(seed, channels):
+    x, y = random_features(seed), random_features(seed + 1, channels)
+    found = probes.cka(x, y)
+    assert found == pytest.approx(probes.cka(y, x))
+    assert 0 <= found <= 1
+
+
+def test_features_that_have_nothing_in_common_are_not_alike():
+    x = np.array([[1.0], [1.0], [-1.0], [-1.0]])
+    y = np.array([[1.0], [-1.0], [1.0], [-1.0]])
+    assert probes.cka(x, y) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        (np.ones((3, 2)), np.ones((4, 2)), r"shape \(3, 2\) and \(4, 2\)"),
+        (np.ones((3, 2, 1)), np.ones((3, 2)), "expected"),
+        (np.ones((3, 2)), np.eye(3), "same at every position"),
+    ],
+)
+def test_features_that_can_not_be_compared_are_refused(x, y, words):
+    with pytest.raises(ValueError, match=words):
+        probes.cka(x, y)
+
+
+def test_a_network_is_alike_to_itself_and_less_to_another(model, batch):
+    images = batch[0]
+    assert probes.similarity(model, model, images) == pytest.approx(
+        dict.fromkeys((8, 16, 32, 64), 1)
+    )
+    other = skip_unet("none", image_size=32, weights=None, seed=5)
+    found = probes.similarity(model, other, images)
+    assert set(found) == {8, 16, 32, 64} and max(found.values()) < 0.99
+
+
+def test_features_have_a_row_for_each_position(model, batch):
+    found = probes.features(model, batch[0], 64)
+    assert found.shape == (4 * 16 * 16, 64)  # of a 32x32 image, a quarter of the size named
+
+
+def test_another_loss_has_another_gradient(model, batch):
+    assert probes.gradient_norms(model, *batch, losses.Dice()) != pytest.approx(
+        probes.gradient_norms(model, *batch), rel=1e-3
+    )
