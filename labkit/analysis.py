@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from labkit import classes, metrics
+from labkit import attributes, classes, metrics
 
 
 def table(split, pred_masks):
@@ -16,31 +16,14 @@ def table(split, pred_masks):
     Returns:
         A pandas table, one row an image in the split's order: ``name``, ``breed``, ``species``;
         ``accuracy`` and the IoU of each class (``pet IoU`` ...; a class that is absent from mask
-        and prediction scores 1); ``pet share`` of the true pet in the picture; ``coat contrast``,
-        the standard deviation of lightness inside the true pet (0-1).
+        and prediction scores 1); and what ``attributes.describe`` finds in image and mask.
     """
     matrices = metrics.confusion(split.masks, pred_masks)
     rows = pd.DataFrame({key: split.table[key] for key in ("name", "breed", "species")})
     rows["accuracy"] = metrics.accuracy_from(matrices)
     for name, column in zip(classes.NAMES, metrics.iou_from(matrices).T, strict=True):
         rows[f"{name} IoU"] = column
-    true_pet = split.masks[..., 0] == classes.PET  # [N, S, S]
-    rows["pet share"] = true_pet.mean((1, 2))
-    rows["coat contrast"] = [
-        coat_contrast(image, pet) for image, pet in zip(split.images, true_pet, strict=True)
-    ]
-    return rows
-
-
-def coat_contrast(image, pet):
-    """Standard deviation of lightness where ``pet`` is true, 0-1; NaN if that is nowhere.
-
-    Lightness is the mean of the strongest and the weakest of red, green and blue (as in HSL).
-    """
-    if not pet.any():
-        return np.nan
-    pixels = image[pet].astype(float) / 255  # [P, 3]
-    return float(((pixels.max(-1) + pixels.min(-1)) / 2).std())
+    return rows.join(attributes.table(split))
 
 
 def interval(values, seed=0, draws=1000):
@@ -68,3 +51,62 @@ def by_group(rows, group, score="pet IoU"):
     }
     summary = pd.DataFrame.from_dict(found, "index", columns=["images", "mean", "low", "high"])
     return summary.sort_values("mean")
+
+
+# --- which attributes go with the score ---------------------------------------------------------
+
+
+def associations(rows, names, score="pet IoU", draws=1000, seed=0):
+    """How some attributes of images go with their score, each alone and with the others held.
+
+    Values are replaced by ranks, so that any rising or falling curve counts and a few odd images
+    do not. ``alone`` is Spearman's correlation; ``others held`` is the coefficient of a linear
+    regression of the score on all attributes: by how many standard deviations the score moves with
+    one of the attribute while the others stay. Intervals come from the bootstrap over images; they
+    are widened for the number of attributes (Bonferroni), so that with 95 % confidence *all* of a
+    column hold at once.
+
+    Args:
+        rows: a pandas table with a row for each image; those with a NaN are left out.
+        names: of the attributes, columns of ``rows``.
+        score: another column.
+
+    Returns:
+        A pandas table, one row an attribute, strongest first: ``alone``, ``low``, ``high``,
+        ``others held``, ``held low``, ``held high``. 0 for what is the same in every image.
+
+    Raises:
+        ValueError: if fewer than three rows are left.
+    """
+    ranks = rows[[*names, score]].dropna().rank().to_numpy()  # [N, K + 1]
+    if len(ranks) < 3:
+        raise ValueError(f"{len(ranks)} rows without a NaN: a correlation needs at least 3")
+    rng = np.random.default_rng(seed)
+    drawn = [_strengths(rng.choice(ranks, len(ranks))) for _ in range(draws)]  # draws of [2, K]
+    outside = 0.05 / len(names) / 2
+    low, high = np.quantile(drawn, [outside, 1 - outside], axis=0)
+    found = _strengths(ranks)
+    columns = ["alone", "low", "high", "others held", "held low", "held high"]
+    numbers = [found[0], low[0], high[0], found[1], low[1], high[1]]
+    table = pd.DataFrame(dict(zip(columns, numbers, strict=True)), index=list(names))
+    return table.sort_values("others held", key=abs, ascending=False)
+
+
+def _strengths(ranks):
+    """Correlation of each column with the last, and regression of the last on all others.
+
+    Both 0 for a column that does not vary.
+    """
+    standard = ranks - ranks.mean(0)
+    standard /= np.maximum(standard.std(0), 1e-12)
+    x, y = standard[:, :-1], standard[:, -1]
+    return np.stack([x.T @ y / len(y), np.linalg.lstsq(x, y, rcond=None)[0]])
+
+
+def fifths(rows, name, score="pet IoU"):
+    """Mean score of the images in each fifth of an attribute, with intervals, lowest first.
+
+    Fewer than five groups if many images share a value. The index says from where to where.
+    """
+    bins = pd.qcut(rows[name], 5, duplicates="drop")
+    return by_group(rows, bins, score).sort_index()

@@ -33,6 +33,14 @@ def parser():
         help="validation: hold out a tenth of the train split and score on it",
     )
     run.set_defaults(action=run_recipes)
+    images = commands.add_parser("images", help="score each test image with a trained recipe")
+    images.add_argument("recipe", metavar="RECIPE")
+    images.add_argument("--seed", type=int, default=0)
+    images.set_defaults(action=score_images)
+    alike = commands.add_parser("similarity", help="compare the features of two trained recipes")
+    alike.add_argument("recipes", nargs=2, metavar="RECIPE")
+    alike.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="SEED")
+    alike.set_defaults(action=add_similarity)
     return top
 
 
@@ -64,6 +72,50 @@ def run_recipes(options):
     failed = [f"{name} {seed}" for name, seed in queue if run_apart(name, seed, options.on)]
     if failed:
         raise ValueError(f"{len(failed)} of {len(queue)} runs failed: {', '.join(failed)}")
+
+
+def score_images(options):
+    """Write a table of scores and attributes, a line for each test image, beside the ledger.
+
+    The run is loaded if it was made here, else made.
+    """
+    from labkit import analysis, data, ledger, recipes, training
+
+    recipe = recipes.find(options.recipe)
+    pets = data.load(data.REAL, recipe.image_size)
+    model, _ = recipes.fit(recipe, options.seed, pets.train)
+    rows = analysis.table(pets.test, training.predict_masks(model, pets.test))
+    file = ledger.images_file(options.recipe, options.seed)
+    rows.round(4).to_csv(file, index=False)
+    print(f"{len(rows)} images are in {file}.")
+
+
+def add_similarity(options):
+    """Compare the decoders of two recipes, seed by seed, and each of the first with its next seed.
+
+    Runs that were made here are loaded; others are made.
+    """
+    from labkit import data, ledger, probes, recipes
+
+    pets = data.load(data.REAL)
+    images = pets.test.images[:64]
+    first, second = (
+        [recipes.fit(recipes.find(name), seed, pets.train)[0] for seed in options.seeds]
+        for name in options.recipes
+    )
+    for number, seed in enumerate(options.seeds):
+        following = (number + 1) % len(options.seeds)
+        ledger.append(
+            {
+                "recipes": options.recipes,
+                "seed": seed,
+                "commit": recipes.commit(),
+                "CKA": probes.similarity(first[number], second[number], images),
+                "CKA of another seed": probes.similarity(first[number], first[following], images),
+            },
+            ledger.similarity_file(),
+        )
+    print(f"{len(options.seeds)} rows added to {ledger.similarity_file()}.")
 
 
 def run_apart(name, seed, on):

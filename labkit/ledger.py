@@ -81,6 +81,16 @@ def holds(recipe, seed, on, commit, ledger=None):
     ]
 
 
+def images_file(name, seed=0):
+    """The table that ``labkit images`` writes: a line for each test image, scored by that run."""
+    return LEDGER.with_name(f"images-{name}-{seed}.csv")
+
+
+def similarity_file():
+    """Where ``labkit similarity`` keeps how alike the features of two recipes are."""
+    return LEDGER.with_name("similarity.jsonl")
+
+
 def scored_on(row):
     """The split that a row's scores are of: "test" or "validation"."""
     return "test" if "test" in row else "validation"

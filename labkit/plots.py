@@ -172,6 +172,24 @@ def compare_runs(groups, names, on="test"):
     return figure
 
 
+def associations(found):
+    """A figure of ``analysis.associations``: each attribute alone, and with the others held."""
+    figure, axis = new_figure(height=0.5 + 0.42 * len(found))
+    ways = (("alone", "low", "high"), ("others held", "held low", "held high"))
+    for shift, colour, mark, (way, low, high) in zip(
+        (0.13, -0.13), ("#E69F00", "#0072B2"), "so", ways, strict=True
+    ):
+        reach = [found[way] - found[low], found[high] - found[way]]
+        places = np.arange(len(found))[::-1] + shift  # the strongest on top
+        axis.errorbar(found[way], places, xerr=reach, fmt=mark, color=colour, capsize=3, label=way)
+    axis.axvline(0, color="black", lw=1)
+    axis.set_yticks(np.arange(len(found))[::-1], found.index)
+    axis.set_xlabel("strength: more of it goes with lower (left) or higher (right) score")
+    axis.grid(axis="x", alpha=0.3)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
 def confusion_matrix(matrix):
     """Where the pixels of each true class went, in per cent of the class.
 

@@ -35,7 +35,8 @@ def test_table_has_a_row_for_each_image_in_the_split_s_order():
     rows = analysis.table(SPLIT, PRED_MASKS)
     assert list(rows.columns) == [
         *("name", "breed", "species", "accuracy", "pet IoU", "background IoU", "border IoU"),
-        *("pet share", "coat contrast"),
+        *("shades", "shade contrast", "background contrast", "pet share", "outline"),
+        *("brightness", "sharpness", "cut off"),
     ]
     assert list(rows["name"]) == ["one", "two", "three"]
     assert list(rows["breed"]) == ["pug", "sphynx", "pug"]
@@ -53,14 +54,11 @@ def test_scores_of_three_images_by_hand():
     np.testing.assert_allclose(rows[["pet IoU", "background IoU", "border IoU"]].mean(), by_image)
 
 
-def test_coat_contrast_is_that_of_lightness_inside_the_true_pet():
+def test_attributes_are_those_of_image_and_true_mask():
     rows = analysis.table(SPLIT, PRED_MASKS)
-    assert rows["coat contrast"][0] == pytest.approx(0.5)  # half black, half white
-    assert rows["coat contrast"][1] == pytest.approx(0)  # red all over, whatever lies outside
-    assert np.isnan(rows["coat contrast"][2])  # no pet
-    whole = np.ones((2, 2), bool)
-    red_and_white = np.array([[RED, RED], [WHITE, WHITE]], np.uint8)  # lightness 0.5 and 1
-    assert analysis.coat_contrast(red_and_white, whole) == pytest.approx(0.25)
+    assert rows["shades"][0] == 2 and rows["shade contrast"][0] == pytest.approx(100)
+    assert rows["shades"][1] == 1 and rows["shade contrast"][1] == pytest.approx(0)
+    assert np.isnan(rows["shades"][2])  # no pet
 
 
 def test_masks_of_another_shape_are_refused():
@@ -150,3 +148,60 @@ def test_groups_of_a_table_of_predictions():
     summary = analysis.by_group(analysis.table(SPLIT, PRED_MASKS), "species", "background IoU")
     assert list(summary.index) == ["dog", "cat"]
     np.testing.assert_allclose(summary["mean"], [2 / 3, 1])
+
+
+# --- associations --------------------------------------------------------------------------------
+
+
+def drawn_rows(count=400, seed=0):
+    """Size makes the score; shades only go along with size; noise does nothing."""
+    rng = np.random.default_rng(seed)
+    size, noise = rng.normal(size=(2, count))
+    shades = size + rng.normal(size=count)
+    score = size + 0.3 * rng.normal(size=count)
+    columns = {"size": size, "shades": shades, "noise": noise, "pet IoU": np.exp(score)}
+    return pd.DataFrame(columns)
+
+
+def test_a_borrowed_association_vanishes_with_the_others_held():
+    found = analysis.associations(drawn_rows(), ["shades", "noise", "size"], draws=300)
+    assert found.index[0] == "size"
+    shades = found.loc["shades"]
+    assert shades["low"] > 0.3
+    assert shades["held low"] < 0 < shades["held high"]
+    assert found.loc["noise", "low"] < 0 < found.loc["noise", "high"]
+    assert found.loc["size", "held low"] > 0.8
+
+
+def test_alone_is_spearman_s_correlation():
+    rows = drawn_rows(60)
+    found = analysis.associations(rows, ["size", "noise"], draws=20)
+    expected = rows.corr("spearman")["pet IoU"]
+    assert found["alone"].to_dict() == pytest.approx(expected[["size", "noise"]].to_dict())
+
+
+def test_more_attributes_make_intervals_wider():
+    rows = drawn_rows()
+    one = analysis.associations(rows, ["size"], draws=400).loc["size"]
+    three = analysis.associations(rows, ["size", "noise", "shades"], draws=400).loc["size"]
+    assert three["high"] - three["low"] > one["high"] - one["low"]
+
+
+def test_what_does_not_vary_has_no_association_and_gaps_are_left_out():
+    rows = drawn_rows(50).assign(same=1.0)
+    rows.loc[3, "size"] = np.nan
+    found = analysis.associations(rows, ["same", "size"], draws=50)
+    assert found.loc["same"].eq(0).all()
+    assert found.loc["size", "alone"] > 0.8
+
+
+def test_too_few_images_are_refused():
+    with pytest.raises(ValueError, match="2 rows without a NaN"):
+        analysis.associations(drawn_rows(2), ["size"])
+
+
+def test_fifths_are_as_many_images_each_from_low_to_high():
+    rows = drawn_rows(100)
+    found = analysis.fifths(rows, "size")
+    assert found["images"].tolist() == [20] * 5
+    assert found["mean"].is_monotonic_increasing

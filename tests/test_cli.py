@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from importlib import metadata
 from types import SimpleNamespace
 
@@ -152,3 +153,36 @@ def test_the_installed_command_is_main(monkeypatch, capsys):
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
     assert "info" in shown and "run" in shown
+
+
+@pytest.fixture
+def small_world(folders, monkeypatch, make_split):
+    """Tiny recipes by any name, a tiny dataset, a ledger in a temporary folder."""
+    from labkit import data, ledger, recipes
+
+    pets = data.Pets(make_split(6, 32), make_split(4, 32), "synthetic")
+    monkeypatch.setattr(data, "load", lambda *_: pets)
+    tiny = recipes.Recipe("tiny", epochs=1, batch_size=3, image_size=32, filters=(4, 4, 4, 4))
+    monkeypatch.setattr(recipes, "find", lambda name: replace(tiny, name=name, pretrained=False))
+    monkeypatch.setattr(ledger, "LEDGER", folders / "runs.jsonl")
+    return ledger
+
+
+def test_images_writes_a_line_for_each_test_image(small_world, capsys):
+    assert cli.main(["images", "mine", "--seed", "3"]) == 0
+    file = small_world.images_file("mine", 3)
+    assert file.name == "images-mine-3.csv" and str(file) in capsys.readouterr().out
+    rows = pd.read_csv(file)
+    assert len(rows) == 4
+    assert {"name", "pet IoU", "shades", "outline"} <= set(rows.columns)
+
+
+def test_similarity_compares_recipes_and_seeds(small_world):
+    assert cli.main(["similarity", "one", "two", "--seeds", "0", "1"]) == 0
+    rows = [json.loads(line) for line in small_world.similarity_file().read_text().splitlines()]
+    assert [row["seed"] for row in rows] == [0, 1]
+    for row in rows:
+        assert row["recipes"] == ["one", "two"]
+        # The two recipes are the same but for the name: so are their networks.
+        assert row["CKA"] == pytest.approx(dict.fromkeys(("8", "16", "32", "64"), 1), abs=1e-4)
+        assert max(row["CKA of another seed"].values()) < 0.999
