@@ -35,13 +35,14 @@ def append(row, ledger=None):
         file.write(json.dumps(row) + "\n")
 
 
-def rows(name=None, on="test", ledger=None):
+def rows(name=None, on="test", ledger=None, on_backend="tensorflow"):
     """Rows of a ledger, oldest first, as dicts.
 
     Args:
         name: of a recipe: only its current rows, sorted by seed. None for all rows.
         on: "test" or "validation", what the rows of ``name`` were scored on.
         ledger: the file; None for that of the clone.
+        on_backend: the Keras backend that the rows of ``name`` were made with.
 
     Raises:
         FileNotFoundError: with the command that makes a row, if there is no ledger.
@@ -59,10 +60,12 @@ def rows(name=None, on="test", ledger=None):
     found = [
         row
         for row, old in zip(kept, superseded(kept), strict=True)
-        if not old and row["recipe"]["name"] == name and scored_on(row) == on
+        if not old
+        and (row["recipe"]["name"], scored_on(row), backend(row)) == (name, on, on_backend)
     ]
     if not found:
-        raise ValueError(f"{ledger} has no run of {name!r}: make one by {command(name, 0, on)}")
+        how = command(name, 0, on, on_backend)
+        raise ValueError(f"{ledger} has no such run of {name!r}: make one by {how}")
     return sorted(found, key=lambda row: row["seed"])
 
 
@@ -199,6 +202,32 @@ def paired(first, second, names=MAIN_SCORES, on="test"):
     )
     table["mean"] = table.mean(axis=1)
     return table.round(4)
+
+
+def differences(base, groups, names=MAIN_SCORES, on="test"):
+    """What each group of rows has more than ``base``, seed by seed, a line a group.
+
+    Args:
+        base: rows to compare with.
+        groups: lists of rows by title.
+        names: of scores.
+        on: as for ``by_recipe``.
+
+    Returns:
+        A pandas table of text, "mean (lowest to highest)" of the differences over the seeds, and
+        ``seeds``, how many pairs there are.
+
+    Raises:
+        ValueError: if a group has no seed in common with ``base``.
+    """
+    lines = {}
+    for title, group in groups.items():
+        pairs = paired(base, group, names, on).drop(columns="mean")
+        lines[title] = {"seeds": pairs.shape[1]} | {
+            name: f"{row.mean():+.3f} ({row.min():+.3f} to {row.max():+.3f})"
+            for name, row in pairs.iterrows()
+        }
+    return pd.DataFrame.from_dict(lines, "index")
 
 
 def comparison(row, reported=LABORATORY_WORK):

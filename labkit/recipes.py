@@ -98,18 +98,19 @@ DECLARED = [
 SKIPS = "unet, skips: "
 
 
-def _slug(variant):
-    return variant.replace(",", "").replace(" ", "-")
+def skips_recipe(prefix, variant):
+    """Name of the recipe of a skip variant: ("skips", "none, wide") -> "skips-none-wide"."""
+    return f"{prefix}-{variant.replace(',', '').replace(' ', '-')}"
 
 
 DECLARED += [
-    replace(QUICK, name=f"skips-{_slug(name)}", architecture=SKIPS + name)
+    replace(QUICK, name=skips_recipe("skips", name), architecture=SKIPS + name)
     for name in skips.VARIANTS
 ]
 DECLARED += [
     replace(
         QUICK,
-        name=f"scratch-{_slug(name)}",
+        name=skips_recipe("scratch", name),
         architecture=SKIPS + name,
         epochs=6,
         pretrained=False,

@@ -207,3 +207,21 @@ def test_the_declared_recipes_are_those_of_their_current_rows():
     for row, old in zip(kept, ledger.superseded(kept), strict=True):
         if not old and row["recipe"]["name"] in recipes.RECIPES:
             assert ledger.settings(row) == recipes.find(row["recipe"]["name"])
+
+
+def test_differences_are_paired_by_seed():
+    base = [make_row(seed=0, value=0.5), make_row(seed=1, value=0.7)]
+    group = [make_row(seed=1, value=0.8), make_row(seed=0, value=0.3), make_row(seed=5, value=0.0)]
+    found = ledger.differences(base, {"other": group}, ["accuracy"])
+    assert found.loc["other", "seeds"] == 2
+    assert found.loc["other", "accuracy"] == "-0.050 (-0.200 to +0.100)"
+    with pytest.raises(ValueError, match="no seed in common"):
+        ledger.differences(base, {"other": group[2:]}, ["accuracy"])
+
+
+def test_rows_of_a_recipe_are_of_one_backend(kept):
+    path = kept(make_row(seed=0), make_row(seed=1, backend="torch"))
+    assert [row["seed"] for row in ledger.rows("mine", ledger=path)] == [0]
+    assert [row["seed"] for row in ledger.rows("mine", ledger=path, on_backend="torch")] == [1]
+    with pytest.raises(ValueError, match="make one by KERAS_BACKEND=jax labkit run mine"):
+        ledger.rows("mine", ledger=path, on_backend="jax")
