@@ -65,7 +65,7 @@ def rows(name=None, on="test", ledger=None, on_backend="tensorflow"):
     ]
     if not found:
         how = command(name, 0, on, on_backend)
-        raise ValueError(f"{ledger} has no such run of {name!r}: make one by {how}")
+        raise ValueError(f"{ledger} has no run of {name!r}: make one by {how}")
     return sorted(found, key=lambda row: row["seed"])
 
 

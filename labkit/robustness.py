@@ -1,0 +1,113 @@
+"""How much worse a model gets as pictures get worse: blur, noise, JPEG, darkness, rotation, size.
+
+What is done to a picture is known exactly, so that, unlike in photographs, nothing else changes.
+Source of the idea: Hendrycks and Dietterich (2019), arXiv:1903.12261.
+"""
+
+import io
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageEnhance, ImageFilter
+
+from labkit import data, metrics, training
+from labkit.augment import move
+
+LEVELS = {  # three strengths of each, mild to strong
+    "blur": (1, 2, 4),  # radius in pixels
+    "noise": (10, 25, 50),  # standard deviation, of 255
+    "JPEG": (50, 20, 8),  # quality, of 100
+    "darkness": (0.7, 0.5, 0.3),  # what brightness is multiplied by
+    "rotation": (15, 45, 90),  # degrees
+    "size": (0.75, 0.5, 0.35),  # of the picture in its frame, which mirror images fill
+}
+
+
+def table(model, split, kinds=tuple(LEVELS)):
+    """Pooled mean IoU of a model on a split made worse, a pandas table.
+
+    Args:
+        model: image ``[B, H, W, 3]`` -> logits.
+        split: a ``labkit.data.Split``; a few hundred images will do.
+        kinds: keys of ``LEVELS``.
+
+    Returns:
+        One row a kind; columns ``unchanged``, ``mild``, ``medium``, ``strong``.
+    """
+    unchanged = _mean_iou(model, split)
+    rows = {
+        kind: [unchanged, *(_mean_iou(model, worsen(split, kind, level)) for level in LEVELS[kind])]
+        for kind in kinds
+    }
+    columns = ["unchanged", "mild", "medium", "strong"]
+    return pd.DataFrame.from_dict(rows, "index", columns=columns)
+
+
+def _mean_iou(model, split):
+    return metrics.mean_iou(split.masks, training.predict_masks(model, split))
+
+
+def worsen(split, kind, level):
+    """A split made worse: a ``Split`` with new images, and new masks where they have moved.
+
+    Args:
+        split: a ``labkit.data.Split``.
+        kind: a key of ``LEVELS``.
+        level: a number, in the unit of that kind.
+
+    Raises:
+        ValueError: for an unknown kind.
+    """
+    if kind in ("rotation", "size"):
+        matrix = _turn(level, split) if kind == "rotation" else _shrink(level, split)
+        images = move(np.asarray(split.images, "float32"), matrix, "bilinear")
+        masks = move(np.asarray(split.masks, "float32"), matrix, "nearest")
+        images, masks = np.asarray(images).round(), np.asarray(masks)
+        return data.Split(images.astype("uint8"), masks.astype("uint8"), split.table)
+    if kind not in PICTURE:
+        raise ValueError(f"kind is {kind!r}: use one of {', '.join(LEVELS)}")
+    images = [
+        np.asarray(PICTURE[kind](Image.fromarray(image), level, number))
+        for number, image in enumerate(split.images)
+    ]
+    return data.Split(np.stack(images), split.masks, split.table)
+
+
+def _blur(picture, radius, number):
+    return picture.filter(ImageFilter.GaussianBlur(radius))
+
+
+def _noise(picture, deviation, number):
+    rng = np.random.default_rng(number)  # the same noise for an image each time
+    noisy = np.asarray(picture) + rng.normal(0, deviation, (*picture.size[::-1], 3))
+    return np.clip(noisy.round(), 0, 255).astype("uint8")
+
+
+def _jpeg(picture, quality, number):
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality)
+    return Image.open(file)
+
+
+def _darken(picture, factor, number):
+    return ImageEnhance.Brightness(picture).enhance(factor)
+
+
+PICTURE = {"blur": _blur, "noise": _noise, "JPEG": _jpeg, "darkness": _darken}
+
+
+def _turn(degrees, split):
+    angle = np.radians(degrees)
+    return _about_centre(np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle), split)
+
+
+def _shrink(scale, split):
+    return _about_centre(1 / scale, 0, 0, 1 / scale, split)
+
+
+def _about_centre(a0, a1, a3, a4, split):
+    """The matrices of ``augment.move`` that leave the middle of the picture where it is."""
+    height, width = split.images.shape[1:3]
+    x, y = (width - 1) / 2, (height - 1) / 2
+    row = [a0, a1, x - a0 * x - a1 * y, a3, a4, y - a3 * x - a4 * y, 0, 0]
+    return np.tile(np.float32(row), (len(split), 1))
