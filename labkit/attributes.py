@@ -31,20 +31,18 @@ def table(split):
 def describe(image, mask):
     """Attributes of one image, floats by name; NaN where the mask leaves nothing to measure.
 
+    - ``shades``: the fewest colours that cover the pet, 1 to 6 (``shades``);
+    - ``shade contrast``: mean difference between two pixels of the pet, Delta E;
+    - ``background contrast``: mean Delta E between pet and background where they meet;
+    - ``pet share`` of the picture, 0-1;
+    - ``outline``: pixels of the pet's outline over the square root of its area, 3.2 for a disc;
+    - ``brightness``: mean lightness of the picture, 0-100;
+    - ``sharpness``: logarithm of the variance of the picture's Laplacian (Pertuz et al. 2013);
+    - ``cut off``: share of the picture's frame that the pet touches, 0-1.
+
     Args:
         image: uint8 ``[H, W, 3]``.
         mask: uint8 ``[H, W, 1]`` or ``[H, W]``: 0 pet, 1 background, 2 border.
-
-    Returns:
-        - ``shades``: the fewest colours that cover the pet, 1 to 6 (``shades``);
-        - ``shade contrast``: mean difference between two pixels of the pet, Delta E;
-        - ``background contrast``: mean difference between pet and background where they meet,
-          Delta E;
-        - ``pet share`` of the picture, 0-1;
-        - ``outline``: pixels of the pet's outline over the square root of its area, 3.5 for a disc;
-        - ``brightness``: mean lightness of the picture, 0-100;
-        - ``sharpness``: logarithm of the variance of the picture's Laplacian (Pertuz et al. 2013);
-        - ``cut off``: share of the picture's frame that the pet touches, 0-1.
     """
     mask = np.asarray(mask)
     mask = mask[..., 0] if mask.ndim == 3 else mask

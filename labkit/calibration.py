@@ -76,7 +76,7 @@ def reliability(counts, bins=10):
 
 
 def ece(counts, bins=10):
-    """Expected calibration error: mean of |accuracy - confidence| over pixels, 0 to 1.
+    """Expected calibration error: mean distance of accuracy and confidence over pixels, 0 to 1.
 
     Source: Guo et al. (2017), arXiv:1706.04599, equation 3, with confidence to 0.001.
     """
