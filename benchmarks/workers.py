@@ -86,7 +86,7 @@ def predict():
 
 
 def predict_light():
-    """Prediction of the fast recipe's U-Net, whose decoder has half the channels."""
+    """Prediction of the fast recipe's U-Net, whose decoder is lighter."""
     return predictions("fast")
 
 

@@ -75,13 +75,30 @@ def random_matrix(rng, count, size, strength):
     shift_x = _between(rng, count, strength.shift * width)
     shift_y = _between(rng, count, strength.shift * height)
 
+    return centred_matrix(angle, scale, size, mirror, shift_x, shift_y)
+
+
+def centred_matrix(angle, scale, size, mirror=1.0, shift_x=0.0, shift_y=0.0):
+    """Rotation and scaling about the centre of a picture, then a shift, as ``move`` takes them.
+
+    Args:
+        angle: radians ``[B]``.
+        scale: ``[B]``; 2 reads every second pixel, so that the picture shrinks to a half.
+        size: (H, W) in pixels.
+        mirror: ``[B]`` or a number; -1 to flip left and right.
+        shift_x, shift_y: ``[B]`` or a number, in pixels.
+
+    Returns:
+        float32 ``[B, 8]``.
+    """
+    height, width = size
     a0, a1 = scale * np.cos(angle) * mirror, -scale * np.sin(angle)
     a3, a4 = scale * np.sin(angle) * mirror, scale * np.cos(angle)
     # The centre of the result is read at the shifted centre of the input.
     x, y = (width - 1) / 2, (height - 1) / 2
     a2 = x + shift_x - a0 * x - a1 * y
     a5 = y + shift_y - a3 * x - a4 * y
-    zero = np.zeros(count)
+    zero = np.zeros(len(a0))
     return np.stack([a0, a1, a2, a3, a4, a5, zero, zero], axis=1).astype("float32")
 
 

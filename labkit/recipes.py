@@ -69,8 +69,8 @@ DECLARED = [
     Recipe("laboratory"),
     # What chapter 5 trains in its quick profile.
     QUICK,
-    # As good as the laboratory work, in the shortest time: a lighter decoder, the last third of
-    # the encoder trained with it, two epochs.
+    # As good as the laboratory work, in the shortest time: a lighter decoder, the encoder
+    # trained from its tenth block on, two epochs.
     Recipe(
         "fast",
         **COURSE | {"batch_size": 16},

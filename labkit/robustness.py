@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image, ImageEnhance, ImageFilter
 
 from labkit import data, metrics, training
-from labkit.augment import move
+from labkit.augment import centred_matrix, move
 
 LEVELS = {  # three strengths of each, mild to strong
     "blur": (1, 2, 4),  # radius in pixels
@@ -59,7 +59,8 @@ def worsen(split, kind, level):
         ValueError: for an unknown kind.
     """
     if kind in ("rotation", "size"):
-        matrix = _turn(level, split) if kind == "rotation" else _shrink(level, split)
+        angle, scale = (np.radians(level), 1.0) if kind == "rotation" else (0.0, 1 / level)
+        matrix = centred_matrix(np.full(len(split), angle), scale, split.images.shape[1:3])
         images = move(np.asarray(split.images, "float32"), matrix, "bilinear")
         masks = move(np.asarray(split.masks, "float32"), matrix, "nearest")
         images, masks = np.asarray(images).round(), np.asarray(masks)
@@ -94,20 +95,3 @@ def _darken(picture, factor, number):
 
 
 PICTURE = {"blur": _blur, "noise": _noise, "JPEG": _jpeg, "darkness": _darken}
-
-
-def _turn(degrees, split):
-    angle = np.radians(degrees)
-    return _about_centre(np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle), split)
-
-
-def _shrink(scale, split):
-    return _about_centre(1 / scale, 0, 0, 1 / scale, split)
-
-
-def _about_centre(a0, a1, a3, a4, split):
-    """The matrices of ``augment.move`` that leave the middle of the picture where it is."""
-    height, width = split.images.shape[1:3]
-    x, y = (width - 1) / 2, (height - 1) / 2
-    row = [a0, a1, x - a0 * x - a1 * y, a3, a4, y - a3 * x - a4 * y, 0, 0]
-    return np.tile(np.float32(row), (len(split), 1))

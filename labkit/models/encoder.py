@@ -122,9 +122,8 @@ def keep_averages(contract):
 def freeze_before(contract, layer):
     """Train the encoder only from the first layer on whose name begins with ``layer``.
 
-    The early layers find edges and colours, which pets share with ImageNet; they are also where a
-    step of training takes longest, because their feature maps are the largest. Raises ValueError
-    if no layer's name begins so.
+    The early layers find edges and colours, which pets share with ImageNet; and their feature maps
+    are the largest. Raises ValueError if no layer's name begins so.
     """
     names = [inner.name for inner in contract.layers]
     starts = [number for number, name in enumerate(names) if name.startswith(layer)]
