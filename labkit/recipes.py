@@ -61,6 +61,7 @@ class Recipe:
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
 
+LIGHT = (128, 128, 64, 32)  # filters of a decoder that trains in half the time of the usual one
 # What every recipe of the course's own has.
 COURSE = {"batch_size": 32, "one_cycle": True, "pixel_range": (-1, 1), "momentum": 0.9}
 QUICK = Recipe("quick", epochs=3, weight_decay=1e-4, **COURSE)
@@ -78,7 +79,7 @@ DECLARED = [
         weight_decay=1e-4,
         fine_tune="block_10",
         encoder_rate=0.3,
-        filters=(128, 128, 64, 32),
+        filters=LIGHT,
     ),
     # The course's own best.
     Recipe(
@@ -93,8 +94,8 @@ DECLARED = [
         encoder_rate=0.3,
     ),
 ]
-# What skips are for (chapter 7): each variant in a short training of the decoder, and those that
-# say something of training with an encoder that starts from random numbers.
+# What skips are for (chapter 7): each variant in a short training of a light decoder, and those
+# that say something of training with an encoder that starts from random numbers.
 SKIPS = "unet, skips: "
 
 
@@ -104,7 +105,7 @@ def skips_recipe(prefix, variant):
 
 
 DECLARED += [
-    replace(QUICK, name=skips_recipe("skips", name), architecture=SKIPS + name)
+    replace(QUICK, name=skips_recipe("skips", name), architecture=SKIPS + name, filters=LIGHT)
     for name in skips.VARIANTS
 ]
 DECLARED += [
@@ -112,7 +113,8 @@ DECLARED += [
         QUICK,
         name=skips_recipe("scratch", name),
         architecture=SKIPS + name,
-        epochs=6,
+        filters=LIGHT,
+        epochs=4,
         pretrained=False,
         gradients=True,
     )
