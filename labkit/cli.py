@@ -41,6 +41,9 @@ def parser():
     alike.add_argument("recipes", nargs=2, metavar="RECIPE")
     alike.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="SEED")
     alike.set_defaults(action=add_similarity)
+    coats = commands.add_parser("shades", help="the experiment on shades, with synthetic pets")
+    coats.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="SEED")
+    coats.set_defaults(action=run_shades)
     return top
 
 
@@ -116,6 +119,19 @@ def add_similarity(options):
             ledger.similarity_file(),
         )
     print(f"{len(options.seeds)} rows added to {ledger.similarity_file()}.")
+
+
+def run_shades(options):
+    """Write a table for each seed, beside the ledger: test animals in every coat, scored by a
+    model that learned from varied coats and by one that learned from plain ones."""
+    import pandas as pd
+
+    from labkit import ledger, shades
+
+    for seed in options.seeds:
+        rows = pd.concat([shades.experiment(coats, seed) for coats in shades.COATS])
+        rows.round(4).to_csv(ledger.shades_file(seed), index=False)
+        print(f"{len(rows)} scores are in {ledger.shades_file(seed)}.")
 
 
 def run_apart(name, seed, on):

@@ -24,6 +24,9 @@ LABORATORY_WORK = {
     "background IoU per image": 0.8832,
     "background Dice per image": 0.9338,
 }
+# 97.5 % quantiles of Student's t, by the number of values that the spread is known from.
+STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306}
+STUDENT[10] = 2.262
 MAIN_SCORES = ("accuracy", "mean IoU", *(f"{name} IoU pooled" for name in classes.NAMES))
 
 
@@ -87,6 +90,11 @@ def holds(recipe, seed, on, commit, ledger=None):
 def images_file(name, seed=0):
     """The table that ``labkit images`` writes: a line for each test image, scored by that run."""
     return LEDGER.with_name(f"images-{name}-{seed}.csv")
+
+
+def shades_file(seed):
+    """The table that ``labkit shades`` writes: synthetic animals in every coat, scored."""
+    return LEDGER.with_name(f"shades-{seed}.csv")
 
 
 def similarity_file():
@@ -205,7 +213,7 @@ def paired(first, second, names=MAIN_SCORES, on="test"):
 
 
 def differences(base, groups, names=MAIN_SCORES, on="test"):
-    """What each group of rows has more than ``base``, seed by seed, a line a group.
+    """What each group of rows has more than ``base``, seed by seed.
 
     Args:
         base: rows to compare with.
@@ -214,20 +222,32 @@ def differences(base, groups, names=MAIN_SCORES, on="test"):
         on: as for ``by_recipe``.
 
     Returns:
-        A pandas table of text, "mean (lowest to highest)" of the differences over the seeds, and
-        ``seeds``, how many pairs there are.
+        A pandas table with a line for each title and score: ``mean``, ``low`` and ``high`` by
+        ``seed_interval``, and the difference of each ``seed 0``, ``seed 1``, ...
 
     Raises:
         ValueError: if a group has no seed in common with ``base``.
     """
     lines = {}
     for title, group in groups.items():
-        pairs = paired(base, group, names, on).drop(columns="mean")
-        lines[title] = {"seeds": pairs.shape[1]} | {
-            name: f"{row.mean():+.3f} ({row.min():+.3f} to {row.max():+.3f})"
-            for name, row in pairs.iterrows()
-        }
-    return pd.DataFrame.from_dict(lines, "index")
+        for name, pairs in paired(base, group, names, on).drop(columns="mean").iterrows():
+            limits = dict(zip(("mean", "low", "high"), seed_interval(pairs), strict=True))
+            lines[title, name] = limits | pairs.to_dict()
+    table = pd.DataFrame.from_dict(lines, "index")
+    return table.rename_axis(["runs", "score"]).round(4)
+
+
+def seed_interval(values):
+    """Mean of one value a seed, and the 95 % interval of other seeds' mean: (mean, low, high).
+
+    By Student's t, which allows for the spread being known from a few values alone; NaN for the
+    limits of a single value. Source: Student (1908).
+    """
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        return float(values.mean()), np.nan, np.nan
+    reach = STUDENT[min(len(values), 10)] * values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean()), float(values.mean() - reach), float(values.mean() + reach)
 
 
 def comparison(row, reported=LABORATORY_WORK):

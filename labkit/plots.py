@@ -172,6 +172,28 @@ def compare_runs(groups, names, on="test"):
     return figure
 
 
+def differences(found):
+    """A figure of ``ledger.differences``: a panel a score, a line a group of runs.
+
+    Light dots are seeds; the dark stroke is their mean, with its 95 % interval.
+    """
+    titles, names = (found.index.unique(level) for level in ("runs", "score"))
+    height = 0.9 + 0.32 * len(titles)
+    figure, axes = new_figure(1, len(names), height, squeeze=False, sharey=True)
+    for axis, name in zip(axes[0], names, strict=True):
+        lines, places = found.xs(name, level="score").loc[titles], np.arange(len(titles))
+        reach = [lines["mean"] - lines["low"], lines["high"] - lines["mean"]]
+        axis.plot(lines.filter(like="seed"), places, "o", color="#56B4E9", ms=5)
+        axis.errorbar(lines["mean"], places, xerr=reach, fmt="|", color="#0072B2", ms=12, capsize=3)
+        axis.axvline(0, color="black", lw=1)
+        axis.set_title(name, fontsize=11)
+        axis.locator_params(axis="x", nbins=4)
+        axis.grid(axis="x", alpha=0.3)
+    axes[0][0].set_yticks(places, titles, fontsize=11)
+    axes[0][0].invert_yaxis()
+    return figure
+
+
 def associations(found):
     """A figure of ``analysis.associations``: each attribute alone, and with the others held."""
     figure, axis = new_figure(height=0.5 + 0.42 * len(found))

@@ -4,7 +4,9 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from labkit import data, ledger, recipes
 from labkit.recipes import Recipe
@@ -213,8 +215,10 @@ def test_differences_are_paired_by_seed():
     base = [make_row(seed=0, value=0.5), make_row(seed=1, value=0.7)]
     group = [make_row(seed=1, value=0.8), make_row(seed=0, value=0.3), make_row(seed=5, value=0.0)]
     found = ledger.differences(base, {"other": group}, ["accuracy"])
-    assert found.loc["other", "seeds"] == 2
-    assert found.loc["other", "accuracy"] == "-0.050 (-0.200 to +0.100)"
+    line = found.loc[("other", "accuracy")]
+    assert line[["seed 0", "seed 1"]].to_list() == pytest.approx([-0.2, 0.1])
+    # -0.2 and +0.1: spread 0.2121, times 12.706 / sqrt(2)
+    assert line[["mean", "low", "high"]].to_list() == pytest.approx([-0.05, -1.9559, 1.8559])
     with pytest.raises(ValueError, match="no seed in common"):
         ledger.differences(base, {"other": group[2:]}, ["accuracy"])
 
@@ -225,3 +229,18 @@ def test_rows_of_a_recipe_are_of_one_backend(kept):
     assert [row["seed"] for row in ledger.rows("mine", ledger=path, on_backend="torch")] == [1]
     with pytest.raises(ValueError, match="make one by KERAS_BACKEND=jax labkit run mine"):
         ledger.rows("mine", ledger=path, on_backend="jax")
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 10])
+def test_the_interval_over_seeds_is_student_s(count):
+    values = np.random.default_rng(count).normal(size=count)
+    reach = stats.sem(values) * stats.t.ppf(0.975, count - 1)
+    mean = values.mean()
+    assert ledger.seed_interval(values) == pytest.approx(
+        (mean, mean - reach, mean + reach), rel=1e-3
+    )
+
+
+def test_one_seed_has_no_interval():
+    mean, low, high = ledger.seed_interval([0.5])
+    assert mean == 0.5 and np.isnan(low) and np.isnan(high)

@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
@@ -219,3 +220,18 @@ def test_each_run_has_a_mark_on_the_line_of_its_score():
     assert [text.get_text() for text in legend.get_texts()] == ["one", "two"]
     one, two = axis.lines[0], axis.lines[2]
     assert one.get_marker() != two.get_marker()  # told apart without colours
+
+
+def test_differences_show_each_seed_and_the_interval_on_the_line_of_its_group():
+    lines = {
+        ("none", "mean IoU"): {"mean": -0.2, "low": -0.3, "high": -0.1, "seed 0": -0.25},
+        ("sum", "mean IoU"): {"mean": 0.1, "low": 0.0, "high": 0.2, "seed 0": 0.05},
+    }
+    found = pd.DataFrame.from_dict(lines, "index").rename_axis(["runs", "score"])
+    (axis,) = plots.differences(found).axes
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["none", "sum"]
+    assert axis.yaxis_inverted()  # the first is on top
+    assert axis.get_title() == "mean IoU"
+    marks = {(x, y) for line in axis.lines for x, y in zip(*line.get_data(), strict=True)}
+    for place, (_, line) in enumerate(lines.items()):
+        assert {(value, place) for value in line.values()} <= {(round(x, 9), y) for x, y in marks}
