@@ -8,10 +8,18 @@ import keras
 
 from labkit import data, losses, probes, profile, scores, training
 from labkit.batches import Batches
-from labkit.models import skips
+from labkit.models import aff, attention, lft, skips, transunet, unetpp
 from labkit.models.unet import FILTERS, unet_model
 
 SPLITS = ("test", "validation")
+ARCHITECTURES = {
+    "unet": unet_model,
+    "UNet++": unetpp.unetpp_model,
+    "Attention U-Net": attention.attention_unet,
+    "TransUNet": transunet.transunet_model,
+    "LFT-UNet": lft.lft_unet,
+    "AFF-UNet": aff.aff_unet,
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class Recipe:
         fine_tune: train the encoder's convolutions too, all or those from a named layer on.
         encoder_rate: what the learning rate is multiplied by for them; needs weight decay.
         pixel_range, momentum, filters: of the model, see ``unet_model``.
-        architecture: "unet", or "unet, skips: " and a key of ``skips.VARIANTS``.
+        architecture: a key of ``ARCHITECTURES``, or "unet, skips: " and one of ``skips.VARIANTS``.
         pretrained: start from ImageNet's weights where they can be had.
         gradients: keep the size of the gradient by depth, epoch by epoch.
         image_size: S, in pixels.
@@ -201,7 +209,7 @@ def fit(recipe, seed, train):
 
 
 def build(recipe, seed):
-    """The model of a recipe, untrained."""
+    """The model of a recipe, untrained. Raises ValueError for an unknown architecture."""
     options = {
         "image_size": recipe.image_size,
         "weights": "auto" if recipe.pretrained else None,
@@ -211,9 +219,12 @@ def build(recipe, seed):
         "seed": seed,
         "filters": recipe.filters,
     }
-    if recipe.architecture == "unet":
-        return unet_model(**options)
-    return skips.skip_unet(recipe.architecture.removeprefix(SKIPS), **options)
+    name = recipe.architecture
+    if name.startswith(SKIPS):
+        return skips.skip_unet(name.removeprefix(SKIPS), **options)
+    if name not in ARCHITECTURES:
+        raise ValueError(f"architecture is {name!r}: use one of {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name](**options)
 
 
 def optimizer(recipe, model, train_ds):

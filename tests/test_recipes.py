@@ -254,8 +254,14 @@ def test_a_recipe_names_its_skips_and_whether_its_encoder_is_pretrained():
     assert model.get_layer("encoder").trainable
 
 
+@pytest.mark.parametrize("name", recipes.ARCHITECTURES)
+def test_each_architecture_can_be_named_in_a_recipe(name):
+    recipe = Recipe("mine", architecture=name, image_size=32, pretrained=False, filters=(8,) * 4)
+    assert recipes.build(recipe, 0).output_shape == (None, 32, 32, 3)
+
+
 def test_an_unknown_architecture_is_refused():
-    with pytest.raises(ValueError, match="variant is 'resnet'"):
+    with pytest.raises(ValueError, match="architecture is 'resnet': use one of unet, UNet"):
         recipes.build(Recipe("mine", architecture="resnet", image_size=32, pretrained=False), 0)
 
 

@@ -4,13 +4,15 @@ Encoder, blocks that go up and last layer are those of ``unet``; only what happe
 differs. Each variant could show that skips matter less than is said (chapter 7).
 """
 
+from functools import partial
+
 import keras
 import numpy as np
 from keras import layers, ops
 
 from labkit import classes
-from labkit.models import encoder
-from labkit.models.unet import FILTERS, classify, rescaling, upsample
+from labkit.models.assemble import assemble
+from labkit.models.unet import classify, upsample
 
 SIZES = (8, 16, 32, 64)  # of the skips, for a 128x128 image
 TAP_CHANNELS = (576, 192, 144, 96)  # of the encoder's taps at those sizes
@@ -25,34 +27,20 @@ VARIANTS = {
 }
 
 
-def skip_unet(
-    variant,
-    num_classes=classes.NUM_CLASSES,
-    image_size=128,
-    weights="auto",
-    fine_tune=False,
-    pixel_range=(-1, 1),
-    momentum=0.9,
-    seed=0,
-    filters=FILTERS,
-):
+def skip_unet(variant, **options):
     """A U-Net whose skips are treated as ``variant`` says, a key of ``VARIANTS``.
 
-    The other arguments and the result are those of ``unet.unet_model``. With "all" it is the same
-    network with the same first weights. Raises ValueError for an unknown variant.
+    ``options`` and result are those of ``unet.unet_model``. With "all" it is the same network with
+    the same first weights. Raises ValueError for an unknown variant.
     """
     if variant not in VARIANTS:
         raise ValueError(f"variant is {variant!r}: use one of {', '.join(map(repr, VARIANTS))}")
-    contract = encoder.pretrained(image_size, weights, fine_tune, seed)
-    image = keras.Input(contract.input_shape[1:], name="image")
-    x = rescaling(pixel_range)(image)
-    filters = widened(filters) if variant == "none, wide" else filters
-    logits = decoder(contract(x), num_classes, variant, momentum, seed, filters)
-    return keras.Model(image, logits, name="skip_unet")
+    return assemble(partial(decoder, variant), "skip_unet", **options)
 
 
-def decoder(taps, num_classes, variant, momentum, seed, filters):
+def decoder(variant, taps, num_classes, momentum, seed, filters):
     """The expanding path of ``unet.decoder``, with ``join`` in the place of the concatenation."""
+    filters = widened(filters) if variant == "none, wide" else filters
     *skips, x = taps
     for number, (size, count) in enumerate(zip(SIZES, filters, strict=True)):
         block = upsample(count, 3, momentum, 10 * seed + number, name=f"up_{size}")

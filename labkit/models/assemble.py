@@ -1,0 +1,63 @@
+"""What every model of this course has around its decoder, and helpers for seeded first weights.
+
+A decoder is a function ``(taps, num_classes, momentum, seed, filters) -> logits``: the encoder's
+five feature maps, finest first (64x64x96, 32x32x144, 16x16x192, 8x8x576 and 4x4x320 for a 128x128
+image), become logits ``[B, H, W, C]``. ``unet.decoder`` is the plain one.
+"""
+
+import math
+
+import keras
+from keras import layers
+
+from labkit import classes
+from labkit.models import encoder
+from labkit.models.unet import FILTERS, rescaling
+
+
+def assemble(
+    decoder,
+    name,
+    num_classes=classes.NUM_CLASSES,
+    image_size=128,
+    weights="auto",
+    fine_tune=False,
+    pixel_range=(-1, 1),
+    momentum=0.9,
+    seed=0,
+    filters=FILTERS,
+):
+    """A model from raw pixels to logits with any decoder.
+
+    Args:
+        decoder: see above.
+        name: of the model.
+        num_classes, image_size, weights, fine_tune, pixel_range, momentum, seed, filters: as for
+            ``unet.unet_model``, and so is the result.
+    """
+    contract = encoder.pretrained(image_size, weights, fine_tune, seed)
+    image = keras.Input(contract.input_shape[1:], name="image")
+    taps = contract(rescaling(pixel_range)(image))
+    return keras.Model(image, decoder(taps, num_classes, momentum, seed, filters), name=name)
+
+
+def glorot(seed):
+    """The usual random first weights, the same each time."""
+    return keras.initializers.GlorotUniform(seed=seed)
+
+
+def attend(queries, values, heads, width, seed, name):
+    """Multi-head attention of ``[B, Q, D]`` to ``[B, V, E]``: ``[B, Q, D]``.
+
+    Each head compares in ``width // heads`` dimensions.
+    Source: Vaswani et al. (2017), arXiv:1706.03762.
+    """
+    attention = layers.MultiHeadAttention(heads, width // heads, name=name)
+    attended = attention(queries, values)
+    # One seeded initializer would give queries, keys and values the same kernel.
+    for number, weight in enumerate(attention.weights):
+        if weight.path.endswith("kernel"):
+            inputs = weight.shape[:-1] if "output" in weight.path else weight.shape[:1]
+            draw = keras.initializers.RandomNormal(0.0, math.prod(inputs) ** -0.5, seed + number)
+            weight.assign(draw(weight.shape))
+    return attended
