@@ -89,7 +89,9 @@ def score_images(options):
     model, _ = recipes.fit(recipe, options.seed, pets.train)
     rows = analysis.table(pets.test, training.predict_masks(model, pets.test))
     file = ledger.images_file(options.recipe, options.seed)
-    rows.round(4).to_csv(file, index=False)
+    # Without the time of day the same table is the same file.
+    packed = {"method": "gzip", "mtime": 0}
+    rows.round(4).to_csv(file, index=False, compression=packed)
     print(f"{len(rows)} images are in {file}.")
 
 

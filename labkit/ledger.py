@@ -89,7 +89,7 @@ def holds(recipe, seed, on, commit, ledger=None):
 
 def images_file(name, seed=0):
     """The table that ``labkit images`` writes: a line for each test image, scored by that run."""
-    return LEDGER.with_name(f"images-{name}-{seed}.csv")
+    return LEDGER.with_name(f"images-{name}-{seed}.csv.gz")
 
 
 def shades_file(seed):

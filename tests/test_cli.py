@@ -171,7 +171,7 @@ def small_world(folders, monkeypatch, make_split):
 def test_images_writes_a_line_for_each_test_image(small_world, capsys):
     assert cli.main(["images", "mine", "--seed", "3"]) == 0
     file = small_world.images_file("mine", 3)
-    assert file.name == "images-mine-3.csv" and str(file) in capsys.readouterr().out
+    assert file.name == "images-mine-3.csv.gz" and str(file) in capsys.readouterr().out
     rows = pd.read_csv(file)
     assert len(rows) == 4
     assert {"name", "pet IoU", "shades", "outline"} <= set(rows.columns)
