@@ -18,6 +18,7 @@ LOSSES = {
     "dice": losses.Dice(),
     "tversky": losses.Tversky(),
     "focal": losses.Focal(),
+    "boundary": losses.Boundary(),
     "sum": losses.Sum([losses.CrossEntropy(), losses.Dice()], [1.0, 0.5]),
 }
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
@@ -123,6 +124,28 @@ def test_sum_adds_the_weighted_losses():
     assert float(losses.Sum(parts, [1, 0.5, 3])(MASK, LOGITS)) == pytest.approx(expected, rel=1e-6)
 
 
+def test_boundary_equals_brute_force():
+    """For each pixel and class the nearest pixel on the other side, steps to eight neighbours."""
+    rows, columns = np.indices((8, 8))
+    expected = np.zeros((2, 8, 8, 3))
+    for n, y, x, c in np.ndindex(expected.shape):
+        steps = np.maximum(abs(rows - y), abs(columns - x))
+        other = steps[HOT[n, ..., c] != HOT[n, y, x, c]]
+        expected[n, y, x, c] = min(other.min(initial=3), 3) / 3
+    expected *= np.abs(P - HOT)
+    found = float(losses.Boundary(reach=3)(MASK, LOGITS))
+    assert found == pytest.approx(expected.mean(), rel=1e-5)
+
+
+def test_boundary_makes_a_far_mistake_dearer_than_a_near_one():
+    mask = np.ones((1, 16, 16, 1), np.uint8)
+    mask[:, :, :4] = 0
+    near, far = mask.copy(), mask.copy()
+    near[0, 8, 4], far[0, 8, 12] = 0, 0  # one false alarm each, 1 and 9 steps from the pet
+    cost = {name: float(losses.Boundary()(mask, sure(m))) for name, m in (("n", near), ("f", far))}
+    assert cost["f"] == pytest.approx(8 * cost["n"], rel=1e-4)
+
+
 # --- laws ----------------------------------------------------------------------------------------
 
 
@@ -197,6 +220,7 @@ def test_a_loss_survives_its_config(loss):
         losses.Tversky(0.2, 0.9, 3.0),
         losses.Dice(2.0),
         losses.Focal(3.0),
+        losses.Boundary(2),
         losses.Sum([losses.Focal(1.0), losses.Tversky(0.1, 0.2)], [2, 3]),
     ],
     ids=lambda loss: loss.name,
@@ -204,6 +228,7 @@ def test_a_loss_survives_its_config(loss):
 def test_settings_other_than_the_defaults_survive_too(loss):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     default = {"tversky": losses.Tversky(), "dice": losses.Dice(), "focal": losses.Focal()}
+    default["boundary"] = losses.Boundary()
     assert float(again(MASK, LOGITS)) == float(loss(MASK, LOGITS))
     assert float(loss(MASK, LOGITS)) != float(default.get(loss.name, losses.Dice())(MASK, LOGITS))
 
@@ -227,6 +252,7 @@ def test_a_loss_and_a_metric_of_one_name_are_told_apart():
         (lambda: losses.Tversky(smooth=0), "smooth 0:.*smooth must be above 0"),
         (lambda: losses.Dice(smooth=-1), "smooth -1"),
         (lambda: losses.Focal(-2), r"gamma is -2: use 0 \(cross-entropy\) or more"),
+        (lambda: losses.Boundary(0), "reach is 0: use at least 1 pixel"),
         (lambda: losses.Sum([], []), "0 losses and 0 weights: give one for each"),
         (lambda: losses.Sum([losses.Dice()], [1, 2]), "1 losses and 2 weights: give one for each"),
     ],
@@ -236,7 +262,7 @@ def test_impossible_settings_are_refused(make, match):
         make()
 
 
-@pytest.mark.parametrize("loss", [losses.Dice(), losses.Tversky(), losses.Focal()])
+@pytest.mark.parametrize("loss", [losses.Dice(), losses.Focal(), losses.Boundary()])
 @pytest.mark.parametrize(
     "mask_shape", [(2, 8, 4, 1), (2, 8, 8, 3), (2, 8), (2, 4, 8)], ids=str
 )  # another size, one-hot, flat, another size
@@ -254,7 +280,8 @@ from labkit.models.unet import decoder, upsample
 rng = np.random.default_rng(0)
 mask, logits = rng.integers(0, 3, (2, 8, 8, 1)), rng.normal(0, 2, (2, 8, 8, 3)).astype("float32")
 parts = [losses.CrossEntropy(), losses.Dice(), losses.Tversky(), losses.Focal()]
-parts += [losses.Sum(parts, [1, 2, 3, 4]), metrics.IoU("pet"), metrics.Dice("border", "image")]
+parts += [losses.Boundary(), losses.Sum(parts, [1, 2, 3, 4])]
+parts += [metrics.IoU("pet"), metrics.Dice("border", "image")]
 values = [x(mask, keras.ops.convert_to_tensor(logits)) for x in (*parts, metrics.MeanIoU())]
 taps = [keras.Input((2 * 2**k, 2 * 2**k, 3)) for k in (4, 3, 2, 1, 0)]
 model = keras.Model(taps, decoder(taps, 3))
