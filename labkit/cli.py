@@ -89,9 +89,7 @@ def score_images(options):
     model, _ = recipes.fit(recipe, options.seed, pets.train)
     rows = analysis.table(pets.test, training.predict_masks(model, pets.test))
     file = ledger.images_file(options.recipe, options.seed)
-    # Without the time of day the same table is the same file.
-    packed = {"method": "gzip", "mtime": 0}
-    rows.round(4).to_csv(file, index=False, compression=packed)
+    write_table(rows, file)
     print(f"{len(rows)} images are in {file}.")
 
 
@@ -132,8 +130,13 @@ def run_shades(options):
 
     for seed in options.seeds:
         rows = pd.concat([shades.experiment(coats, seed) for coats in shades.COATS])
-        rows.round(4).to_csv(ledger.shades_file(seed), index=False)
+        write_table(rows, ledger.shades_file(seed))
         print(f"{len(rows)} scores are in {ledger.shades_file(seed)}.")
+
+
+def write_table(rows, file):
+    """A pandas table as packed CSV, four digits; the same table gives the same bytes."""
+    rows.round(4).to_csv(file, index=False, compression={"method": "gzip", "mtime": 0})
 
 
 def run_apart(name, seed, on):

@@ -94,7 +94,7 @@ def images_file(name, seed=0):
 
 def shades_file(seed):
     """The table that ``labkit shades`` writes: synthetic animals in every coat, scored."""
-    return LEDGER.with_name(f"shades-{seed}.csv")
+    return LEDGER.with_name(f"shades-{seed}.csv.gz")
 
 
 def similarity_file():

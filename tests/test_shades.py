@@ -62,7 +62,7 @@ def test_the_command_writes_a_table_for_each_seed(monkeypatch, tmp_path, capsys)
     monkeypatch.setattr(ledger, "LEDGER", tmp_path / "runs.jsonl")
     monkeypatch.setattr(shades, "experiment", experiment)
     assert cli.main(["shades", "--seeds", "4", "5"]) == 0
-    table = pd.read_csv(tmp_path / "shades-5.csv")
+    table = pd.read_csv(tmp_path / "shades-5.csv.gz")
     assert list(table["coats"]) == ["varied", "plain"] and set(table["seed"]) == {5}
     assert list(table["pet IoU"]) == [0.1235, 0.1235]
-    assert f"2 scores are in {tmp_path / 'shades-4.csv'}." in capsys.readouterr().out
+    assert f"2 scores are in {tmp_path / 'shades-4.csv.gz'}." in capsys.readouterr().out
