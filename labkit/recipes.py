@@ -12,6 +12,13 @@ from labkit.models import aff, attention, lft, skips, transunet, unetpp
 from labkit.models.unet import FILTERS, unet_model
 
 SPLITS = ("test", "validation")
+# A half of a second loss, as the standard recipe has a half of Dice.
+LOSSES = {
+    "cross-entropy": losses.CrossEntropy,
+    "focal": losses.Focal,
+    "with Tversky": lambda: losses.Sum([losses.CrossEntropy(), losses.Tversky()], [1.0, 0.5]),
+    "with boundary": lambda: losses.Sum([losses.CrossEntropy(), losses.Boundary()], [1.0, 0.5]),
+}
 ARCHITECTURES = {
     "unet": unet_model,
     "UNet++": unetpp.unetpp_model,
@@ -33,7 +40,8 @@ class Recipe:
         learning_rate: constant, or the highest of a one-cycle schedule.
         one_cycle: rise to that rate and fall to zero (``training.one_cycle``).
         weight_decay: above 0, AdamW takes the place of Adam.
-        dice: weight of a Dice loss that is added to cross-entropy.
+        loss: a key of ``LOSSES``.
+        dice: weight of a Dice loss that is added to it.
         averaging: momentum of averaged weights (EMA), 0 for none.
         augmented: move and recolour the images (``labkit.augment``).
         fine_tune: train the encoder's convolutions too, all or those from a named layer on.
@@ -63,6 +71,7 @@ class Recipe:
     architecture: str = "unet"
     pretrained: bool = True
     gradients: bool = False
+    loss: str = "cross-entropy"
 
     def __post_init__(self):
         for name in ("pixel_range", "filters"):  # JSON has no tuples
@@ -73,6 +82,17 @@ LIGHT = (128, 128, 64, 32)  # filters of a decoder that trains in half the time 
 # What every recipe of the course's own has.
 COURSE = {"batch_size": 32, "one_cycle": True, "pixel_range": (-1, 1), "momentum": 0.9}
 QUICK = Recipe("quick", epochs=3, weight_decay=1e-4, **COURSE)
+STANDARD = Recipe(
+    "standard",
+    **COURSE | {"batch_size": 16},
+    epochs=20,
+    weight_decay=1e-3,
+    dice=0.5,
+    averaging=0.99,
+    augmented=True,
+    fine_tune=True,
+    encoder_rate=0.3,
+)
 DECLARED = [
     # As the laboratory work trains: frozen MobileNetV2, Adam, no augmentation.
     Recipe("laboratory"),
@@ -90,17 +110,7 @@ DECLARED = [
         filters=LIGHT,
     ),
     # The course's own best.
-    Recipe(
-        "standard",
-        **COURSE | {"batch_size": 16},
-        epochs=20,
-        weight_decay=1e-3,
-        dice=0.5,
-        averaging=0.99,
-        augmented=True,
-        fine_tune=True,
-        encoder_rate=0.3,
-    ),
+    STANDARD,
 ]
 # What skips are for (chapter 7): each variant in a short training of a light decoder, and those
 # that say something of training with an encoder that starts from random numbers.
@@ -109,7 +119,12 @@ SKIPS = "unet, skips: "
 
 def skips_recipe(prefix, variant):
     """Name of the recipe of a skip variant: ("skips", "none, wide") -> "skips-none-wide"."""
-    return f"{prefix}-{variant.replace(',', '').replace(' ', '-')}"
+    return f"{prefix}-{slug(variant)}"
+
+
+def slug(name):
+    """A name as part of a recipe's: "none, wide" -> "none-wide", "UNet++" -> "unetpp"."""
+    return name.lower().replace("++", "pp").replace(",", "").replace(" ", "-")
 
 
 DECLARED += [
@@ -127,6 +142,19 @@ DECLARED += [
         gradients=True,
     )
     for name in ("all", "none", "none, wide", "not 8", "not 64")
+]
+# Ways to improve: the standard recipe in six epochs and with a light decoder, one thing changed.
+SHORT = replace(STANDARD, name="short", epochs=6, filters=LIGHT)
+DECLARED += [
+    SHORT,
+    *(
+        replace(SHORT, name=f"short-{slug(name)}", architecture=name)
+        for name in ARCHITECTURES
+        if name != SHORT.architecture
+    ),
+    *(replace(SHORT, name=f"short-{slug(name)}", loss=name, dice=0.0) for name in LOSSES),
+    replace(SHORT, name="short-without-augmentation", augmented=False),
+    replace(SHORT, name="short-frozen", fine_tune=False),
 ]
 RECIPES = {recipe.name: recipe for recipe in DECLARED}
 
@@ -242,10 +270,11 @@ def optimizer(recipe, model, train_ds):
 
 
 def loss(recipe):
-    """Cross-entropy, with the recipe's share of the Dice loss."""
-    if not recipe.dice:
-        return losses.CrossEntropy()
-    return losses.Sum([losses.CrossEntropy(), losses.Dice()], [1.0, recipe.dice])
+    """The recipe's loss, with its share of the Dice loss. Raises ValueError for an unknown one."""
+    if recipe.loss not in LOSSES:
+        raise ValueError(f"loss is {recipe.loss!r}: use one of {', '.join(LOSSES)}")
+    main = LOSSES[recipe.loss]()
+    return losses.Sum([main, losses.Dice()], [1.0, recipe.dice]) if recipe.dice else main
 
 
 def course_model(pets, epochs):

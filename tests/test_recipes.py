@@ -260,6 +260,29 @@ def test_each_architecture_can_be_named_in_a_recipe(name):
     assert recipes.build(recipe, 0).output_shape == (None, 32, 32, 3)
 
 
+def test_recipes_that_improve_change_one_thing():
+    short = vars(recipes.find("short"))
+    for name, recipe in recipes.RECIPES.items():
+        if name.startswith("short-"):
+            changed = {key for key, value in vars(recipe).items() if value != short[key]} - {"name"}
+            assert changed in (
+                {"architecture"}, {"dice"}, {"loss", "dice"}, {"augmented"}, {"fine_tune"}
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", recipes.LOSSES)
+def test_each_loss_can_be_named_in_a_recipe(name):
+    mask, logits = np.zeros((1, 8, 8, 1)), np.ones((1, 8, 8, 3), "float32")
+    alone = recipes.loss(Recipe("mine", loss=name))(mask, logits)
+    with_dice = recipes.loss(Recipe("mine", loss=name, dice=2.0))(mask, logits)
+    assert float(with_dice - alone) == pytest.approx(2 * float(losses.Dice()(mask, logits)))
+
+
+def test_an_unknown_loss_is_refused():
+    with pytest.raises(ValueError, match="loss is 'hinge': use one of cross-entropy, focal"):
+        recipes.loss(Recipe("mine", loss="hinge"))
+
+
 def test_an_unknown_architecture_is_refused():
     with pytest.raises(ValueError, match="architecture is 'resnet': use one of unet, UNet"):
         recipes.build(Recipe("mine", architecture="resnet", image_size=32, pretrained=False), 0)
