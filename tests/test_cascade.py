@@ -1,0 +1,95 @@
+"""Cutting the animal out and putting the answer back: the places must fit."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labkit import cascade, classes, data
+
+
+def mask_with(top, left, bottom, right, side=32):
+    mask = np.full((1, side, side, 1), classes.BACKGROUND, np.uint8)
+    mask[0, top:bottom, left:right] = classes.PET
+    return mask
+
+
+def test_a_box_holds_the_animal_and_its_margin():
+    mask = mask_with(8, 4, 16, 20)
+    np.testing.assert_allclose(cascade.boxes(mask, 0), [[8 / 32, 4 / 32, 16 / 32, 20 / 32]])
+    wide = cascade.boxes(mask, 0.25)[0] * 32
+    np.testing.assert_allclose(wide, [6, 0, 18, 24])  # 4 - 4 = 0 on the left
+
+
+def test_the_border_belongs_to_the_animal():
+    mask = mask_with(8, 8, 16, 16)
+    mask[0, 16, 12] = classes.BORDER
+    assert cascade.boxes(mask, 0)[0, 2] == 17 / 32
+
+
+def test_without_an_animal_the_box_is_the_picture():
+    assert cascade.boxes(mask_with(0, 0, 0, 0)).tolist() == [[0, 0, 1, 1]]
+
+
+def test_a_box_stays_inside_the_picture():
+    assert cascade.boxes(mask_with(0, 0, 32, 32)).tolist() == [[0, 0, 1, 1]]
+
+
+def test_a_crop_is_that_part_of_image_and_mask():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (1, 64, 64, 3), np.uint8)
+    masks = rng.integers(0, 3, (1, 64, 64, 1), np.uint8)
+    split = data.Split(images, masks, {"name": np.array(["a"])})
+    seen = cascade.crops(split, [[0.25, 0.5, 0.75, 1.0]], 32)  # 32x32 pixels of 64x64
+    np.testing.assert_array_equal(seen.images, images[:, 16:48, 32:64])
+    np.testing.assert_array_equal(seen.masks, masks[:, 16:48, 32:64])
+    assert seen.table is split.table
+
+
+@given(st.integers(0, 20), st.integers(0, 20), st.integers(4, 12), st.integers(4, 12))
+@settings(max_examples=40, deadline=None)
+def test_what_was_cut_out_goes_back_to_its_place(top, left, height, width):
+    """A smooth picture, cut out and put back, is the same picture; outside nothing changes."""
+    side = 32
+    ys, xs = np.indices((side, side)) / side
+    smooth = np.stack([ys, xs, ys + xs], -1)[None].astype("float32")
+    box = np.array([[top, left, top + height, left + width]]) / side
+    grid = (np.arange(64) + 0.5) / 64
+    y, x = (start + grid * (end - start) for start, end in zip(box[0, :2], box[0, 2:], strict=True))
+    y, x = y - 0.5 / side, x - 0.5 / side  # a pixel's value is that of its upper left corner
+    part = np.stack(np.broadcast_arrays(y[:, None], x, y[:, None] + x), -1)
+    joined = cascade.paste(smooth * 0 - 9, part[None], box)
+    inside = np.zeros((side, side), bool)
+    inside[top : top + height, left : left + width] = True
+    assert (joined[0][~inside] == -9).all()
+    np.testing.assert_allclose(joined[0][inside], smooth[0][inside], atol=1e-5)
+
+
+def colour_model(side):
+    """A "network" whose logits are the colours, so that it can be worked out what it says."""
+    image = keras.Input((side, side, 3))
+    return keras.Model(image, keras.layers.Rescaling(1.0)(image))
+
+
+def test_the_second_network_decides_inside_the_box():
+    images = np.zeros((2, 32, 32, 3), np.uint8)
+    images[..., classes.BACKGROUND] = 100
+    images[0, 8:16, 8:16] = [200, 0, 0]  # the first network finds a pet here
+    closer = images.repeat(2, 1).repeat(2, 2)
+    closer[0, 20:24, 20:24] = [0, 0, 250]  # what only the larger picture shows: border
+    masks = np.zeros((2, 32, 32, 1), np.uint8)
+    split = data.Split(images, masks, {})
+    larger = data.Split(closer, masks.repeat(2, 1).repeat(2, 2), {})
+    pred_masks, found = cascade.predict(colour_model(32), colour_model(32), split, larger)
+    assert pred_masks.shape == (2, 32, 32, 1) and pred_masks.dtype == np.uint8
+    assert (pred_masks[0, 10:12, 10:12] == classes.BORDER).all()
+    assert pred_masks[0, 14, 14, 0] == classes.PET
+    assert (pred_masks[0, 20:] == classes.BACKGROUND).all()
+    assert (pred_masks[1] == classes.BACKGROUND).all() and found[1].tolist() == [0, 0, 1, 1]
+
+
+def test_boxes_and_images_must_be_as_many():
+    split = data.Split(np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 8, 8, 1), np.uint8), {})
+    with pytest.raises(ValueError, match="shorter"):
+        cascade.crops(split, [[0, 0, 1, 1]])
