@@ -53,9 +53,13 @@ def tiny_unet(num_classes=3, image_size=32, seed=0, **_):
 def no_unet(monkeypatch):
     """A model of one layer in the place of the U-Net; returns how each was asked for."""
     asked = []
-    monkeypatch.setattr(
-        recipes, "unet_model", lambda **options: asked.append(options) or tiny_unet(**options)
-    )
+
+    def unet(**options):
+        asked.append(options)
+        return tiny_unet(**options)
+
+    monkeypatch.setattr(recipes, "unet_model", unet)  # of the course's own model
+    monkeypatch.setitem(recipes.ARCHITECTURES, "unet", unet)
     return asked
 
 
@@ -245,6 +249,7 @@ def test_without_git_the_commit_is_unknown(monkeypatch):
 
 def test_a_run_uses_the_course_s_own_unet():
     assert recipes.unet_model is unet_model
+    assert recipes.ARCHITECTURES["unet"] is unet_model
 
 
 def test_a_recipe_names_its_skips_and_whether_its_encoder_is_pretrained():
