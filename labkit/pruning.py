@@ -10,8 +10,7 @@ import numpy as np
 from keras import ops
 
 from labkit.models import unet
-
-SIZES = (8, 16, 32, 64)  # of the four blocks that go up, for a 128x128 image
+from labkit.models.skips import SIZES
 
 
 def prune(model, share):
