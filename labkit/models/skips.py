@@ -21,7 +21,7 @@ VARIANTS = {
     "none": "no skip",
     "none, wide": "no skip, but as many decoder weights as with all",
     **{f"not {size}": f"all but the one at {size}x{size}" for size in SIZES},
-    "sum": "each added, after a 1x1 convolution to the same number of channels",
+    "sum": "each added, after a 1x1 convolution",
     "swapped": "each from another image of the batch",
     "blurred": "each blurred to the resolution of the level below",
 }
