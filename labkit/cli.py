@@ -63,11 +63,7 @@ def run_recipes(options):
 
     for name in options.recipes:
         recipes.find(name)  # a mistake in the last name is told before the first hour
-    if not ledger.LEDGER.parent.is_dir():
-        raise ValueError(
-            f"there is no {ledger.LEDGER.parent} for the ledger: install labkit from a clone of "
-            "the course (pip install -e .)"
-        )
+    check_folder(ledger.LEDGER.parent)
     queue = [(name, seed) for seed in options.seeds for name in options.recipes]
     if len(queue) == 1:
         run_recipe(*queue[0], options.on)
@@ -85,6 +81,7 @@ def score_images(options):
     from labkit import analysis, data, ledger, recipes, training
 
     recipe = recipes.find(options.recipe)
+    check_folder(ledger.LEDGER.parent)
     pets = data.load(data.REAL, recipe.image_size)
     model, _ = recipes.fit(recipe, options.seed, pets.train)
     rows = analysis.table(pets.test, training.predict_masks(model, pets.test))
@@ -128,10 +125,20 @@ def run_shades(options):
 
     from labkit import ledger, shades
 
+    check_folder(ledger.LEDGER.parent)
     for seed in options.seeds:
         rows = pd.concat([shades.experiment(coats, seed) for coats in shades.COATS])
         write_table(rows, ledger.shades_file(seed))
         print(f"{len(rows)} scores are in {ledger.shades_file(seed)}.")
+
+
+def check_folder(folder):
+    """Raise ValueError, before an hour of training, if there is nowhere to write its results."""
+    if not folder.is_dir():
+        raise ValueError(
+            f"there is no {folder} for the ledger: install labkit from a clone of the course "
+            "(pip install -e .)"
+        )
 
 
 def write_table(rows, file):

@@ -109,7 +109,7 @@ class Boundary(keras.losses.Loss):
 
     The distance is counted in steps to any of eight neighbours, at most ``reach``, and divided by
     it; the mean is over pixels and classes. A mistake at the outline costs little, one far from it
-    much. On its own it teaches slowly: use it beside another loss.
+    much. Meant to stand beside a loss that looks at every pixel alike.
     Source: Kervadec et al. (2019), arXiv:1812.07032, whose integral differs by a constant.
     """
 

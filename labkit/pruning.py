@@ -1,7 +1,7 @@
 """Pruning: the channels of a trained decoder that say least are removed, for real.
 
 Nothing is set to zero: the pruned network is a smaller U-Net with some of the weights of the large
-one, so its file, its memory and its time fall. Source: Li et al. (2017), arXiv:1608.08710, who
+one, in a smaller file. Source: Li et al. (2017), arXiv:1608.08710, who
 rank the filters of a convolution by the sum of their absolute weights.
 """
 

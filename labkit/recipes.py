@@ -78,7 +78,7 @@ class Recipe:
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
 
-LIGHT = (128, 128, 64, 32)  # filters of a decoder that trains in half the time of the usual one
+LIGHT = (128, 128, 64, 32)  # filters of a lighter decoder, for many runs
 # What every recipe of the course's own has.
 COURSE = {"batch_size": 32, "one_cycle": True, "pixel_range": (-1, 1), "momentum": 0.9}
 QUICK = Recipe("quick", epochs=3, weight_decay=1e-4, **COURSE)

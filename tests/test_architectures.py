@@ -118,7 +118,7 @@ def test_in_training_each_image_is_judged_by_one_head():
     assert (ops.convert_to_numpy(layer(heads)) == 1.5).all()
 
 
-def test_a_nest_without_its_inner_nodes_is_the_plain_u_net():
+def test_a_nest_has_a_block_for_each_level_and_depth():
     seen = []
 
     def block(level, column):

@@ -66,3 +66,10 @@ def test_the_command_writes_a_table_for_each_seed(monkeypatch, tmp_path, capsys)
     assert list(table["coats"]) == ["varied", "plain"] and set(table["seed"]) == {5}
     assert list(table["pet IoU"]) == [0.1235, 0.1235]
     assert f"2 scores are in {tmp_path / 'shades-4.csv.gz'}." in capsys.readouterr().out
+
+
+def test_the_command_looks_for_its_folder_before_it_trains(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(ledger, "LEDGER", tmp_path / "nowhere" / "runs.jsonl")
+    monkeypatch.setattr(shades, "experiment", lambda *_: pytest.fail("it trained"))
+    assert cli.main(["shades"]) == 1
+    assert f"there is no {tmp_path / 'nowhere'}" in capsys.readouterr().err

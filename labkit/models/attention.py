@@ -3,8 +3,8 @@
 Oktay et al. (2018), arXiv:1804.03999. The coarse features that are about to be brought up know
 roughly where the animal is; the gate lets them ask for detail there, and silence the rest.
 
-Where this departs from the paper: three classes share one gate a level; the gate's convolutions
-have no batch normalisation, as in the paper's text (its code has some).
+Where this departs from the paper: the encoder is MobileNetV2, and the gates stand at all four
+skips, the finest included.
 """
 
 import keras

@@ -6,9 +6,8 @@ from depth 1 to 4, gives logits of its own (deep supervision), so that the deep 
 off when the model is used.
 
 Where this departs from the paper: a node joins its maps and leaves the convolution to the block
-that goes up from it, as the plain U-Net of this course does, so that without the inner nodes it
-*is* that U-Net; and in training each image is judged by one of the four heads, drawn at random,
-whose expected loss is the paper's mean of four losses.
+that goes up from it, as the plain U-Net of this course does; and in training each image is judged
+by one of the four heads, drawn at random, whose expected loss is the paper's mean of four losses.
 """
 
 import keras
@@ -68,8 +67,8 @@ class Heads(layers.Layer):
     """Logits of several heads ``[B, H, W, C]`` made one: their mean; in training, one of them for
     each image, drawn at random."""
 
-    def __init__(self, seed=0, **options):
-        super().__init__(dtype="float32", **options)
+    def __init__(self, seed=0, dtype="float32", **options):
+        super().__init__(dtype=dtype, **options)
         self.seed = seed
         self.generator = keras.random.SeedGenerator(seed)
 
@@ -82,9 +81,7 @@ class Heads(layers.Layer):
         return ops.einsum("bd,bdhwc->bhwc", ops.one_hot(drawn, depths), heads)
 
     def get_config(self):
-        return {key: v for key, v in super().get_config().items() if key != "dtype"} | {
-            "seed": self.seed
-        }
+        return super().get_config() | {"seed": self.seed}
 
 
 def pruned(model, depth):
