@@ -5,10 +5,12 @@ with it: between them (bilinear) for the image, the nearest one for the mask, wh
 be mixed. Random numbers come from NumPy, so that one seed gives one result on every backend.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from keras import ops
+
+from labkit import classes
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,23 @@ class Strength:
     brightness: float = 0.15  # of the full range 0-255
     contrast: float = 0.2  # 0.2: differences from the mean times 0.8 to 1.2
     saturation: float = 0.3  # 0.3: differences from grey times 0.7 to 1.3
+    apart: bool = False  # animal and background are recoloured each for itself
 
     def __post_init__(self):
         if not 0 <= self.zoom < 1:
             raise ValueError(f"zoom is {self.zoom}: use 0 to below 1; 1 would shrink to nothing")
+
+    def scaled(self, level):
+        """Every range times ``level``; 0 changes nothing, not even a flip.
+
+        Raises ValueError for a negative level, or one that makes the zoom impossible.
+        """
+        if level < 0:
+            raise ValueError(f"level is {level}: use 0 (no change) or more")
+        ranges = {
+            name: level * value for name, value in vars(self).items() if not isinstance(value, bool)
+        }
+        return replace(self, flip=self.flip and level > 0, **ranges)
 
 
 def augment(images, masks, seed, strength=Strength()):
@@ -53,7 +68,11 @@ def augment(images, masks, seed, strength=Strength()):
     matrix = random_matrix(rng, len(images), np.shape(images)[1:3], strength)
     images = move(ops.cast(images, "float32"), matrix, "bilinear")
     masks = move(ops.cast(masks, "float32"), matrix, "nearest")
-    return recolour(images, rng, strength), ops.cast(masks, "uint8")
+    if strength.apart:
+        images = recolour_apart(images, masks, rng, strength)
+    else:
+        images = recolour(images, rng, strength)
+    return images, ops.cast(masks, "uint8")
 
 
 def random_matrix(rng, count, size, strength):
@@ -125,6 +144,18 @@ def recolour(images, rng, strength):
     offset = _tensor(1 - contrast) * mean + _tensor(brightness)  # [B]
     images = ops.einsum("bhwc,bcd->bhwd", images, _tensor(matrix))
     return ops.clip(images + offset[:, None, None, None], 0, 255)
+
+
+def recolour_apart(images, masks, rng, strength):
+    """Animal and background recoloured each for itself: the contrast between them changes too.
+
+    Only segmentation can do this, since its masks say what is what. The seam is five pixels soft,
+    so that it does not give the outline away.
+    """
+    animal = ops.cast(masks != classes.BACKGROUND, "float32")
+    animal = ops.average_pool(animal, 5, strides=1, padding="same", data_format="channels_last")
+    first, second = (recolour(images, rng, strength) for _ in range(2))
+    return animal * first + (1 - animal) * second
 
 
 def _tensor(numbers):

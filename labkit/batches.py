@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from labkit.augment import augment
+from labkit.augment import Strength, augment
 
 
 class Batches(keras.utils.PyDataset):
@@ -17,7 +17,12 @@ class Batches(keras.utils.PyDataset):
         split: a ``labkit.data.Split``.
         batch_size: B; the last batch holds what is left.
         seed: an int shuffles anew in each epoch; None keeps the split's order.
-        augmented: move and recolour the images (``labkit.augment``); needs a seed.
+        augmented: move and recolour the images, as far as a ``labkit.augment.Strength`` says; True
+            for the default one. Needs a seed.
+
+    Attributes:
+        epoch: whose batches these are, counted from 0.
+        level: what the ranges of the augmentation are multiplied by (``labkit.adaptive``).
     """
 
     def __init__(self, split, batch_size=32, seed=None, augmented=False):
@@ -30,8 +35,9 @@ class Batches(keras.utils.PyDataset):
         if seed is not None and seed < 0:
             raise ValueError(f"seed is {seed}: use a whole number from 0 up, or None")
         super().__init__()
-        self.split, self.batch_size, self.seed, self.augmented = split, batch_size, seed, augmented
-        self.epoch = 0
+        self.split, self.batch_size, self.seed = split, batch_size, seed
+        self.augmented = Strength() if augmented is True else augmented
+        self.epoch, self.level = 0, 1.0
 
     def __len__(self):
         """Batches in an epoch."""
@@ -46,7 +52,8 @@ class Batches(keras.utils.PyDataset):
         chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
         images, masks = self.split.images[chosen], self.split.masks[chosen]
         if self.augmented:
-            images, masks = augment(images, masks, seed=[self.seed, self.epoch, index])
+            strength = self.augmented.scaled(self.level)
+            images, masks = augment(images, masks, [self.seed, self.epoch, index], strength)
         return images, masks
 
     def on_epoch_end(self):

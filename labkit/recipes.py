@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 import keras
 
 from labkit import data, losses, probes, profile, scores, training
+from labkit.adaptive import Adaptive
+from labkit.augment import Strength
 from labkit.batches import Batches
 from labkit.models import aff, attention, lft, skips, transunet, unetpp
 from labkit.models.unet import FILTERS, unet_model
@@ -18,6 +20,10 @@ LOSSES = {
     "focal": losses.Focal,
     "with Tversky": lambda: losses.Sum([losses.CrossEntropy(), losses.Tversky()], [1.0, 0.5]),
     "with boundary": lambda: losses.Sum([losses.CrossEntropy(), losses.Boundary()], [1.0, 0.5]),
+}
+AUGMENTATIONS = {
+    "adaptive": "as strong as the network can bear, see labkit.adaptive",
+    "apart": "animal and background recoloured each for itself",
 }
 ARCHITECTURES = {
     "unet": unet_model,
@@ -43,7 +49,8 @@ class Recipe:
         loss: a key of ``LOSSES``.
         dice: weight of a Dice loss that is added to it.
         averaging: momentum of averaged weights (EMA), 0 for none.
-        augmented: move and recolour the images (``labkit.augment``).
+        augmented: move and recolour the images (``labkit.augment``): True, or a key of
+            ``AUGMENTATIONS``.
         fine_tune: train the encoder's convolutions too, all or those from a named layer on.
         encoder_rate: what the learning rate is multiplied by for them; needs weight decay.
         pixel_range, momentum, filters: of the model, see ``unet_model``.
@@ -61,7 +68,7 @@ class Recipe:
     weight_decay: float = 0.0
     dice: float = 0.0
     averaging: float = 0.0
-    augmented: bool = False
+    augmented: bool | str = False
     fine_tune: bool | str = False
     encoder_rate: float = 1.0
     pixel_range: tuple[int, int] = (0, 1)
@@ -154,6 +161,7 @@ DECLARED += [
     ),
     *(replace(SHORT, name=f"short-{slug(name)}", loss=name, dice=0.0) for name in LOSSES),
     replace(SHORT, name="short-without-augmentation", augmented=False),
+    *(replace(SHORT, name=f"short-augmentation-{name}", augmented=name) for name in AUGMENTATIONS),
     replace(SHORT, name="short-frozen", fine_tune=False),
 ]
 RECIPES = {recipe.name: recipe for recipe in DECLARED}
@@ -220,10 +228,12 @@ def fit(recipe, seed, train):
         train: the ``labkit.data.Split`` to train on.
     """
     model = build(recipe, seed)
-    train_ds = Batches(train, recipe.batch_size, seed=seed, augmented=recipe.augmented)
-    measure = []
+    train_ds = Batches(train, recipe.batch_size, seed=seed, augmented=augmentation(recipe))
+    callbacks = []
     if recipe.gradients:
-        measure = [probes.GradientNorms(train.images[:32], train.masks[:32], loss(recipe))]
+        callbacks.append(probes.GradientNorms(train.images[:32], train.masks[:32], loss(recipe)))
+    if recipe.augmented == "adaptive":
+        callbacks.append(Adaptive(train_ds, train.images[:64], train.masks[:64], loss(recipe)))
     trained = training.train(
         model,
         train_ds,
@@ -231,7 +241,7 @@ def fit(recipe, seed, train):
         name=f"{recipe.name}-{seed}",
         optimizer=optimizer(recipe, model, train_ds),
         loss=loss(recipe),
-        callbacks=measure,
+        callbacks=callbacks,
     )
     return model, trained
 
@@ -253,6 +263,15 @@ def build(recipe, seed):
     if name not in ARCHITECTURES:
         raise ValueError(f"architecture is {name!r}: use one of {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[name](**options)
+
+
+def augmentation(recipe):
+    """What ``Batches`` takes: False, or how far the changes go. Raises ValueError for an unknown
+    one."""
+    if recipe.augmented not in (False, True, *AUGMENTATIONS):
+        known = ", ".join(map(repr, AUGMENTATIONS))
+        raise ValueError(f"augmented is {recipe.augmented!r}: use True, False, {known}")
+    return bool(recipe.augmented) and Strength(apart=recipe.augmented == "apart")
 
 
 def optimizer(recipe, model, train_ds):

@@ -49,7 +49,8 @@ def train(model, train_ds, val_ds=None, *, epochs, name, optimizer=None, loss=No
             ``LABKIT_RUNS``), the rest of whose name stands for everything that shapes the result.
         optimizer: a Keras optimizer; None for AdamW with the rate ``one_cycle``.
         loss: a loss on logits; None for cross-entropy.
-        callbacks: more Keras callbacks; what they add to the logs of an epoch is kept.
+        callbacks: more Keras callbacks; what they add to the logs of an epoch is kept. One that
+            changes the result needs a ``get_config`` that says how, and no memory of its own.
 
     Returns:
         A ``Run``. The model has the weights of the last epoch. The best epoch's (by
@@ -71,7 +72,7 @@ def train(model, train_ds, val_ds=None, *, epochs, name, optimizer=None, loss=No
     if not model.built:
         model(train_ds[0][0])  # makes the weights of a model that names no input
 
-    code = fingerprint(model, train_ds, val_ds, epochs, optimizer, loss)
+    code = fingerprint(model, train_ds, val_ds, epochs, optimizer, loss, callbacks)
     folder = runs_folder() / f"{name}-{code}"
     checkpoint = Checkpoint(folder, train_ds, epochs, "val_mean_iou" if val_ds else "mean_iou")
     done = checkpoint.restore(model)
@@ -142,10 +143,11 @@ def runs_folder():
     return Path(os.environ.get("LABKIT_RUNS") or "runs")
 
 
-def fingerprint(model, train_ds, val_ds, epochs, optimizer, loss):
+def fingerprint(model, train_ds, val_ds, epochs, optimizer, loss, callbacks=()):
     """Eight characters that stand for a training: change anything in it, and they change.
 
-    All but the model's first weights: a seed in its layers stands for those.
+    All but the model's first weights: a seed in its layers stands for those. A callback counts if
+    it has a ``get_config``.
     """
     described = [
         re.sub(r"_\d+\b", "", model.to_json()),  # Keras numbers unnamed layers as they are made
@@ -155,6 +157,7 @@ def fingerprint(model, train_ds, val_ds, epochs, optimizer, loss):
         re.sub(r"_\d+\b", "", json.dumps(optimizer.get_config(), default=str)),
         _source(loss),
         __version__,
+        *(str(callback.get_config()) for callback in callbacks if hasattr(callback, "get_config")),
     ]
     return hashlib.sha256(repr(described).encode()).hexdigest()[:8]
 

@@ -75,3 +75,23 @@ def make_split():
         return data.Split(images, images[..., :1] % 3, table)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_unet():
+    """A function that builds a model of one layer with a U-Net's contract and some of its
+    arguments."""
+    import keras
+
+    def build(num_classes=3, image_size=32, seed=0, **_):
+        start = keras.initializers.GlorotUniform(seed)
+        return keras.Sequential(
+            [
+                keras.Input((image_size, image_size, 3)),
+                keras.layers.Rescaling(1 / 255),
+                keras.layers.Conv2D(4, 3, padding="same", kernel_initializer=start, name="encoder"),
+                keras.layers.Conv2D(num_classes, 3, padding="same", kernel_initializer=start),
+            ]
+        )
+
+    return build

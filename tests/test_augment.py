@@ -218,3 +218,65 @@ def test_shapes_that_do_not_belong_together_are_named(images, masks):
 def test_a_zoom_that_leaves_nothing_is_refused(zoom):
     with pytest.raises(ValueError, match=f"zoom is {zoom}: use 0 to below 1"):
         Strength(zoom=zoom)
+
+
+# --- how far -------------------------------------------------------------------------------------
+
+
+@given(level=st.floats(0, 4))
+def test_a_level_multiplies_every_range(level):
+    scaled = vars(Strength().scaled(level))
+    for name, value in vars(Strength()).items():
+        if isinstance(value, float):
+            assert scaled[name] == pytest.approx(level * value)
+    assert scaled["flip"] == (level > 0)
+
+
+def test_level_0_changes_nothing_and_level_1_is_the_strength_itself():
+    assert Strength().scaled(0) == STILL
+    assert Strength(apart=True).scaled(1) == Strength(apart=True)
+
+
+def test_an_impossible_level_is_refused():
+    with pytest.raises(ValueError, match="level is -1: use 0"):
+        Strength().scaled(-1)
+    with pytest.raises(ValueError, match="zoom is 1.0"):
+        Strength().scaled(5)
+
+
+# --- animal and background apart -----------------------------------------------------------------
+
+
+def test_apart_animal_and_background_change_each_for_itself():
+    """A grey picture whose left half is the animal: far from the seam, each half stays even."""
+    images = np.full((8, 32, 32, 3), 100, "uint8")
+    masks = np.ones((8, 32, 32, 1), "uint8")
+    masks[:, :, :16] = 0
+    bright, moved = pair(images, masks, 0, changed(brightness=0.3, apart=True))
+    np.testing.assert_array_equal(moved, masks)
+    halves = bright[:, :, :14], bright[:, :, 18:]
+    for half in halves:
+        assert np.ptp(half, axis=(1, 2, 3)).max() < 1e-3
+    differences = abs(halves[0].mean((1, 2, 3)) - halves[1].mean((1, 2, 3)))
+    assert differences.min() > 0.5 and differences.max() > 20
+    together, _ = pair(images, masks, 0, changed(brightness=0.3))
+    assert np.ptp(together, axis=(1, 2, 3)).max() < 1e-3
+
+
+def test_the_seam_between_them_is_soft():
+    images = np.full((1, 32, 32, 3), 100, "uint8")
+    masks = np.ones((1, 32, 32, 1), "uint8")
+    masks[:, :, :16] = 0
+    line = pair(images, masks, 3, changed(brightness=0.5, apart=True))[0][0, 16, :, 0]
+    steps = np.diff(line)
+    assert (np.sign(steps[abs(steps) > 1e-3]) == np.sign(line[-1] - line[0])).all()
+    assert (abs(steps) > 1e-3).sum() == 5
+
+
+def test_the_border_goes_with_the_animal():
+    images, masks = np.full((1, 16, 16, 3), 100, "uint8"), np.full((1, 16, 16, 1), 2, "uint8")
+    alone = pair(images, masks, 1, changed(brightness=0.3, apart=True))[0]
+    inside = pair(images, np.zeros_like(masks), 1, changed(brightness=0.3, apart=True))[0]
+    outside = pair(images, np.ones_like(masks), 1, changed(brightness=0.3, apart=True))[0]
+    np.testing.assert_allclose(alone, inside)
+    assert abs(alone - outside).max() > 0.5

@@ -37,20 +37,8 @@ def row(_sealed):
     return recipes.run(TINY, seed=1, **HERE)
 
 
-def tiny_unet(num_classes=3, image_size=32, seed=0, **_):
-    start = keras.initializers.GlorotUniform(seed)
-    return keras.Sequential(
-        [
-            keras.Input((image_size, image_size, 3)),
-            keras.layers.Rescaling(1 / 255),
-            keras.layers.Conv2D(4, 3, padding="same", kernel_initializer=start, name="encoder"),
-            keras.layers.Conv2D(num_classes, 3, padding="same", kernel_initializer=start),
-        ]
-    )
-
-
 @pytest.fixture
-def no_unet(monkeypatch):
+def no_unet(monkeypatch, tiny_unet):
     """A model of one layer in the place of the U-Net; returns how each was asked for."""
     asked = []
 
@@ -204,7 +192,9 @@ def test_the_real_data_is_not_replaced_by_synthetic_pets(folders, monkeypatch):
 # --- the course's model --------------------------------------------------------------------------
 
 
-def test_the_course_s_model_is_trained_once_and_loaded_afterwards(folders, no_unet, monkeypatch):
+def test_the_course_s_model_is_trained_once_and_loaded_afterwards(
+    folders, no_unet, tiny_unet, monkeypatch
+):
     pets = data.load(data.SYNTHETIC, 32, (20, 2))
     first, trained = recipes.course_model(pets, epochs=1)
     assert no_unet == [{"seed": 0}] and trained.folder.name.startswith("course-")
