@@ -1,0 +1,220 @@
+"""A trained model as one file that needs neither Keras nor TensorFlow: LiteRT or ONNX.
+
+LiteRT (``.tflite``) runs on phones and small computers, ONNX (``.onnx``) in servers and browsers.
+Either can be *quantised*: numbers of 32 bits are rounded to 16 or 8, so that the file shrinks and,
+where the processor has instructions for them, time does too. ``int8`` rounds what flows through
+the network as well as its weights, and has to see some images to learn which range that needs.
+Source: Jacob et al. (2018), arXiv:1712.05877.
+"""
+
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from labkit import classes, scores, training
+
+PRECISIONS = {
+    ".tflite": ("float32", "float16", "int8 weights", "int8"),
+    ".onnx": ("float32", "int8"),
+}
+NAMES = {".tflite": "LiteRT", ".onnx": "ONNX"}
+
+
+def save(model, path, precision="float32", images=None):
+    """Write a model to a file; returns its path.
+
+    Args:
+        model: image ``[B, S, S, 3]`` -> logits ``[B, S, S, C]``.
+        path: its ending says the format: ``.tflite`` or ``.onnx``.
+        precision: one of ``PRECISIONS`` of that format.
+        images: for "int8": some dozens of train images, uint8 ``[N, S, S, 3]``.
+
+    Raises:
+        ValueError: for an unknown ending or precision, or if images are missing.
+        ImportError: for ONNX without the packages onnx, onnxruntime and tf2onnx.
+    """
+    path = Path(path)
+    check(path, precision)
+    if precision == "int8" and (images is None or len(images) == 0):
+        raise ValueError("int8 has to see some images: give images=train.images[:64]")
+    write = _write_litert if path.suffix == ".tflite" else _write_onnx
+    write(model, path, precision, images)
+    return path
+
+
+def check(path, precision="float32"):
+    """Raise ValueError unless such a file can be written."""
+    if path.suffix not in PRECISIONS:
+        raise ValueError(f"{path.name!r} has no known ending: use one of {', '.join(PRECISIONS)}")
+    known = PRECISIONS[path.suffix]
+    if precision not in known:
+        raise ValueError(f"precision is {precision!r}: use one of {', '.join(known)}")
+
+
+def load(path):
+    """A written file, ready to predict: raw pixels in, logits out, as every model of this course.
+
+    Returns:
+        An object with ``predict_on_batch(images)``, so that ``labkit.scores`` and
+        ``labkit.training.predict_masks`` take it in the place of the model.
+    """
+    path = Path(path)
+    check(path)
+    return LiteRT(path) if path.suffix == ".tflite" else ONNX(path)
+
+
+class LiteRT:
+    """A ``.tflite`` file."""
+
+    def __init__(self, path):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that TensorFlow's own interpreter will move
+            self.interpreter = _interpreter()(model_path=str(path), num_threads=1)
+        self.interpreter.allocate_tensors()
+        (self.image,) = self.interpreter.get_input_details()
+        (self.logits,) = self.interpreter.get_output_details()
+
+    def predict_on_batch(self, images):
+        """Logits float32 ``[B, S, S, C]`` of images ``[B, S, S, 3]``, one after the other."""
+        found = []
+        for image in np.asarray(images, "float32"):
+            self.interpreter.set_tensor(self.image["index"], image[np.newaxis])
+            self.interpreter.invoke()
+            found.append(self.interpreter.get_tensor(self.logits["index"]))
+        return np.concatenate(found)
+
+
+class ONNX:
+    """An ``.onnx`` file."""
+
+    def __init__(self, path):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+
+    def predict_on_batch(self, images):
+        """Logits float32 ``[B, S, S, C]`` of images ``[B, S, S, 3]``."""
+        (image,) = self.session.get_inputs()
+        (logits,) = self.session.run(None, {image.name: np.asarray(images, "float32")})
+        return logits
+
+
+def compare(model, split, images, formats=PRECISIONS):
+    """What each format and precision costs and gives, as a pandas table.
+
+    Args:
+        model: a trained model.
+        split: to score on.
+        images: train images for "int8".
+        formats: precisions by the ending of the file, such as ``{".tflite": ["float32", "int8"]}``.
+
+    Returns:
+        A line for each file, such as "LiteRT, int8": ``MB``, ``ms`` for one image on one core (the
+        middle of several), ``mean IoU`` and ``pet IoU`` (pooled), ``same``: share of pixels whose
+        class is the model's own. The first line is the model itself, in Keras.
+    """
+    import pandas as pd
+
+    pred_masks = training.predict_masks(model, split)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.keras"
+        model.save(file)
+        lines = {"Keras, float32": measure(model, file, split, pred_masks)}
+        for ending, precisions in formats.items():
+            for precision in precisions:
+                file = save(model, Path(folder) / f"model{ending}", precision, images)
+                name = f"{NAMES[ending]}, {precision}"
+                lines[name] = measure(load(file), file, split, pred_masks)
+    return pd.DataFrame.from_dict(lines, "index")
+
+
+def measure(loaded, file, split, pred_masks):
+    """One line of ``compare``."""
+    found = scores.score(loaded, split)
+    same = training.predict_masks(loaded, split) == pred_masks
+    return {
+        "MB": Path(file).stat().st_size / 1e6,
+        "ms": milliseconds(loaded, split.images[:20]),
+        "mean IoU": found["mean IoU"],
+        "pet IoU": found[f"{classes.NAMES[classes.PET]} IoU pooled"],
+        "same": float(same.mean()),
+    }
+
+
+def milliseconds(loaded, images):
+    """How long one image takes, the middle of all; the first, which warms up, does not count."""
+    times = []
+    for image in (images[0], *images):
+        start = time.perf_counter()
+        loaded.predict_on_batch(image[np.newaxis])
+        times.append(1000 * (time.perf_counter() - start))
+    return float(np.median(times[1:]))
+
+
+def _write_litert(model, path, precision, images):
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"LiteRT files come from the TensorFlow backend, and this is {keras.backend.backend()}:"
+            " save the weights, and load them where KERAS_BACKEND is tensorflow"
+        )
+    import tensorflow as tf
+
+    call = tf.function(lambda image: model(image, training=False))
+    one = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([call.get_concrete_function(one)])
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision == "int8":
+        converter.representative_dataset = lambda: (
+            [np.asarray(image, "float32")[np.newaxis]] for image in images
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the converter's own, about its defaults
+        path.write_bytes(converter.convert())
+
+
+def _write_onnx(model, path, precision, images):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # tf2onnx's, about NumPy
+        model.export(path, format="onnx", verbose=False)
+    if precision == "int8":
+        from onnxruntime import quantization
+
+        whole = path.with_suffix(".float32.onnx")
+        path.rename(whole)
+        quantization.quantize_static(whole, path, _Calibration(whole, images), per_channel=True)
+        whole.unlink()
+
+
+def _interpreter():
+    """LiteRT's interpreter; later TensorFlow has it in a package of its own."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        from tensorflow.lite.python.interpreter import Interpreter
+    return Interpreter
+
+
+class _Calibration:
+    """Images one by one, as ONNX Runtime asks for them."""
+
+    def __init__(self, path, images):
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        self.name = session.get_inputs()[0].name
+        self.images = iter(images)
+
+    def get_next(self):
+        image = next(self.images, None)
+        return None if image is None else {self.name: np.asarray(image, "float32")[np.newaxis]}

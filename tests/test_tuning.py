@@ -1,0 +1,137 @@
+"""The search for settings: on validation images alone, the same after an interruption."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+optuna = pytest.importorskip("optuna")
+
+from labkit import data, recipes, scores, training, tuning  # noqa: E402
+
+RECIPE = replace(recipes.find("short"), name="tiny", epochs=1, image_size=32)
+SPACE = {"learning_rate": (1e-4, 1e-1), "dice": (0.0, 1.0)}
+
+
+@pytest.fixture
+def split(_sealed):
+    return data.load(data.SYNTHETIC, 32, (20, 2)).train
+
+
+@pytest.fixture
+def trained(monkeypatch, folders):
+    """No training: the score of a recipe is best for a rate of 0.01. Gives what was tried."""
+    tried = []
+
+    def fit(recipe, seed, train):
+        tried.append((recipe, seed, len(train)))
+        folder = training.runs_folder() / f"{recipe.name}-{len(tried)}"
+        folder.mkdir(parents=True)
+        return recipe, training.Run({}, folder)
+
+    def score(recipe, split):
+        distance = abs(np.log10(recipe.learning_rate) + 2)
+        return {"mean IoU": 1 - distance / 4, "size": len(split)}
+
+    monkeypatch.setattr(recipes, "fit", fit)
+    monkeypatch.setattr(scores, "score", score)
+    return tried
+
+
+def search(split, trials, **options):
+    return tuning.search(RECIPE, split, trials, **{"space": SPACE, **options})
+
+
+def test_the_first_trial_is_the_recipe_as_it_is(split, trained):
+    table = search(split, 1)
+    assert table.loc[0, "learning_rate"] == RECIPE.learning_rate
+    assert trained == [(RECIPE, 0, 18)]
+
+
+def test_each_trial_lies_in_the_space_and_changes_nothing_else(split, trained):
+    table = search(split, 12)
+    assert len(table) == 12 == len(trained)
+    for name, (low, high) in SPACE.items():
+        assert table[name].between(low, high).all() and table[name].nunique() == 12
+    for recipe, _, _ in trained:
+        assert replace(recipe, learning_rate=RECIPE.learning_rate, dice=RECIPE.dice) == RECIPE
+
+
+def test_trials_come_to_where_the_score_is_good(split, trained):
+    table = search(split, 30)
+    distance = abs(np.log10(table["learning_rate"]) + 2)
+    assert distance[15:].median() < distance[1:10].median()
+    assert table["mean IoU"].idxmax() == distance.idxmin()
+
+
+def test_a_search_goes_on_with_what_it_would_have_tried(split, trained, monkeypatch, tmp_path):
+    search(split, 4)
+    again = search(split, 7)
+    assert len(trained) == 7
+    monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "elsewhere"))
+    whole = search(split, 7)
+    np.testing.assert_allclose(again, whole)
+
+
+def test_an_interrupted_trial_is_tried_again(split, trained, monkeypatch):
+    fit = recipes.fit
+
+    def stop(recipe, seed, train):
+        fit(recipe, seed, train)
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        return fit(recipe, seed, train)
+
+    monkeypatch.setattr(recipes, "fit", stop)
+    with pytest.raises(KeyboardInterrupt):
+        search(split, 3)
+    monkeypatch.setattr(recipes, "fit", fit)
+    broken = trained[-1]
+    table = search(split, 3)
+    assert broken in trained[3:]
+    assert len(table) == 3
+
+
+def test_a_finished_search_trains_nothing(split, trained):
+    first = search(split, 2)
+    count = len(trained)
+    np.testing.assert_array_equal(search(split, 2), first)
+    assert len(trained) == count
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"space": {"dice": (0.0, 1.0)}}])
+def test_another_search_begins_anew(split, trained, change):
+    search(split, 1)
+    search(split, 1, **change)
+    assert len(trained) == 2
+
+
+def test_the_weights_of_a_trial_are_not_kept(split, trained):
+    search(split, 2)
+    (left,) = training.runs_folder().iterdir()
+    assert left.name.startswith("search-tiny-")
+
+
+def test_a_real_search_scores_what_it_trained(split, folders, tiny_unet, monkeypatch):
+    monkeypatch.setitem(recipes.ARCHITECTURES, "unet", tiny_unet)
+    tf.config.run_functions_eagerly(True)  # compiling takes longer than this training
+    table = search(split, 2)
+    tf.config.run_functions_eagerly(False)
+    assert table["mean IoU"].between(0, 1).all()
+
+
+@pytest.mark.parametrize(
+    ("trials", "space", "match"),
+    [
+        (0, SPACE, "trials is 0: make at least 1"),
+        (1, {"loss": (0, 1)}, "'loss' is 'cross-entropy' in recipe 'tiny': search for numbers"),
+        (1, {"fine_tune": (0, 1)}, "'fine_tune' is True"),
+        (1, {"momentun": (0, 1)}, "'momentun' is None"),
+        (1, {"dice": (0.6, 1.0)}, "dice is 0.5, which its limits 0.6 to 1.0 leave out"),
+        (1, {"dice": (-1.0, 1.0)}, "its limits -1.0 to 1.0 leave out"),
+    ],
+)
+def test_what_can_not_be_searched_is_refused(split, trained, trials, space, match):
+    with pytest.raises(ValueError, match=match):
+        search(split, trials, space=space)
