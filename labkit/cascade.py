@@ -5,9 +5,10 @@ photo, so that a small animal fills its whole view; what it says is put back in 
 """
 
 import numpy as np
+from keras import ops
 from PIL import Image
 
-from labkit import classes, data, training
+from labkit import classes, data
 
 MARGIN = 0.15  # of the animal's height and width, kept on each side
 
@@ -66,13 +67,13 @@ def cut(picture, box, image_size, resample):
 
 
 def paste(logits, parts, found):
-    """Logits of the whole pictures ``[N, S, S, C]``, those in the boxes from the second network.
+    """Logits of whole pictures ``[N, S, S, C]``, with others in their boxes.
 
     A pixel belongs to a box if its centre does.
 
     Args:
-        logits: of the first network, ``[N, S, S, C]``.
-        parts: of the second network, ``[N, P, P, C]``.
+        logits: of the whole pictures, ``[N, S, S, C]``.
+        parts: of what is in the boxes, in any resolution, ``[N, P, P, C]``.
         found: boxes ``[N, 4]``.
     """
     joined = np.array(logits)
@@ -98,17 +99,33 @@ def between(values, y, x):
     return values
 
 
-def predict(first, second, split, closer):
-    """Classes of a split by both networks: uint8 ``[N, S, S, 1]``, and the boxes.
+class Cascade:
+    """Two networks that predict together, in the place of one model.
 
     Args:
-        first, second: models, image -> logits.
-        split: the images as the first network takes them.
-        closer: the same images in a larger size; the second network's parts are cut from them.
+        first: a model for images of some size, image -> logits; finds where the animal is.
+        second: a model, trained on parts that were cut out (``crops``); says how it looks there.
     """
-    logits = np.concatenate([found for _, found in training.predict_logits(first, split)])
-    found = boxes(np.argmax(logits, axis=-1)[..., np.newaxis])
-    seen = crops(closer, found, second.input_shape[1])
-    parts = np.concatenate([part for _, part in training.predict_logits(second, seen)])
-    joined = paste(logits, parts, found)
-    return np.argmax(joined, axis=-1).astype("uint8")[..., np.newaxis], found
+
+    def __init__(self, first, second):
+        self.first, self.second = first, second
+
+    def predict_on_batch(self, images):
+        """Logits float32 ``[B, S, S, C]`` of images ``[B, S, S, 3]`` of any size S."""
+        images = np.asarray(images, "uint8")
+        whole = np.tile([0.0, 0.0, 1.0, 1.0], (len(images), 1))
+        coarse = self._ask(self.first, images, whole)
+        found = boxes(np.argmax(coarse, axis=-1)[..., np.newaxis])
+        parts = self._ask(self.second, images, found)
+        empty = np.zeros((*images.shape[:3], coarse.shape[-1]), "float32")
+        return paste(paste(empty, coarse, whole), parts, found)
+
+    @staticmethod
+    def _ask(model, images, found):
+        """Logits of the parts in the boxes, in the size that the model takes."""
+        side = model.input_shape[1]
+        parts = [
+            cut(Image.fromarray(image), box, side, Image.Resampling.BILINEAR)
+            for image, box in zip(images, found, strict=True)
+        ]
+        return ops.convert_to_numpy(model.predict_on_batch(np.stack(parts)))

@@ -4,6 +4,8 @@ import argparse
 import subprocess
 import sys
 
+STUDIES = ("cascade", "export", "pruning", "tuning")  # study_... in labkit.studies
+
 
 def main(arguments=None):
     """Run the command; returns the exit status. Mistakes in the call end with one line, not a
@@ -44,6 +46,10 @@ def parser():
     coats = commands.add_parser("shades", help="the experiment on shades, with synthetic pets")
     coats.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="SEED")
     coats.set_defaults(action=run_shades)
+    study = commands.add_parser("study", help="experiments that are more than one training")
+    study.add_argument("names", nargs="+", choices=STUDIES, metavar="NAME", help=", ".join(STUDIES))
+    study.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED")
+    study.set_defaults(action=run_studies)
     return top
 
 
@@ -130,6 +136,20 @@ def run_shades(options):
         rows = pd.concat([shades.experiment(coats, seed) for coats in shades.COATS])
         write_table(rows, ledger.shades_file(seed))
         print(f"{len(rows)} scores are in {ledger.shades_file(seed)}.")
+
+
+def run_studies(options):
+    """Make the rows of each study and seed, and add them to its file beside the ledger."""
+    from labkit import data, ledger, studies
+
+    check_folder(ledger.LEDGER.parent)
+    pets = data.load(data.REAL)
+    for seed in options.seeds:
+        for name in options.names:
+            for row in getattr(studies, f"study_{name}")(pets, seed):
+                about = studies.about(seed)
+                ledger.append(about | row, ledger.study_file(name))
+            print(f"{name}, seed {seed}: rows added to {ledger.study_file(name)}.")
 
 
 def check_folder(folder):

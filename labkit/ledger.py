@@ -103,6 +103,11 @@ def similarity_file():
     return LEDGER.with_name("similarity.jsonl")
 
 
+def study_file(name):
+    """Where ``labkit study`` keeps the rows of an experiment, such as "pruning"."""
+    return LEDGER.with_name(f"{name}.jsonl")
+
+
 def scored_on(row):
     """The split that a row's scores are of: "test" or "validation"."""
     return "test" if "test" in row else "validation"

@@ -219,15 +219,17 @@ def run(recipe, seed=0, on="test", source=data.REAL, limit=None):
     }
 
 
-def fit(recipe, seed, train):
+def fit(recipe, seed, train, model=None):
     """The trained model of a recipe, and its ``training.Run``.
 
     Args:
         recipe: a ``Recipe``.
         seed: as for ``run``.
         train: the ``labkit.data.Split`` to train on.
+        model: train this one further, such as a pruned one; None for a new one. The recipe's name
+            must say where its weights come from.
     """
-    model = build(recipe, seed)
+    model = model or build(recipe, seed)
     train_ds = Batches(train, recipe.batch_size, seed=seed, augmented=augmentation(recipe))
     callbacks = []
     if recipe.gradients:

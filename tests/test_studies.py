@@ -1,0 +1,121 @@
+"""Studies: every row can be written as JSON, and says what it should of what was trained."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from labkit import cascade, cli, data, export, ledger, recipes, studies, training, tuning
+from labkit.models.unet import unet_model
+
+
+@pytest.fixture(scope="module")
+def pets(_sealed):
+    return data.load(data.SYNTHETIC, 64, (12, 4))
+
+
+@pytest.fixture
+def fitted(monkeypatch):
+    """No training: small U-Nets as they are built. Notes what was to be trained on what."""
+    asked = []
+
+    def build(recipe, seed):
+        return unet_model(
+            image_size=recipe.image_size, weights=None, filters=(8, 8, 8, 8), seed=seed
+        )
+
+    def fit(recipe, seed, train, model=None):
+        asked.append((recipe, seed, train, model))
+        return model or build(recipe, seed), None
+
+    monkeypatch.setattr(recipes, "build", build)
+    monkeypatch.setattr(recipes, "fit", fit)
+    monkeypatch.setattr(studies, "BASE", replace(studies.BASE, image_size=64))
+    return asked
+
+
+def written(rows):
+    return [json.loads(json.dumps(row)) for row in rows]
+
+
+def test_pruned_models_get_smaller_and_are_trained_further(pets, fitted, monkeypatch):
+    monkeypatch.setattr(studies, "SHARES", (0.0, 0.5))
+    whole, half = written(studies.study_pruning(pets, 1))
+    assert (whole["share"], half["share"]) == (0.0, 0.5)
+    assert half["parameters"] < whole["parameters"] and half["MB"] < whole["MB"]
+    assert whole["before"] == whole["after"] and whole["ms"] > 0
+    assert half["before"]["mean IoU"] >= 0
+    base, first, second = fitted
+    assert base[3] is None and first[3] is not None and second[3] is not first[3]
+    assert second[3].count_params() == half["parameters"]
+    assert first[0].name != second[0].name and second[0].epochs == 1
+
+
+def test_a_cascade_trains_one_network_on_the_whole_and_one_on_parts(pets, fitted):
+    (row,) = written(studies.study_cascade(pets, 2))
+    (coarse, seed, small, _), (close, _, parts, _) = fitted
+    assert seed == 2 and row["sizes"] == [coarse.image_size, close.image_size]
+    assert small.images.shape == (12, 64, 64, 3) and parts.images.shape == (12, 96, 96, 3)
+    wanted = cascade.crops(pets.train, cascade.boxes(pets.train.masks), studies.CLOSE)
+    assert (parts.images == wanted.images).all()
+    assert 0 <= row["test"]["mean IoU"] <= 1
+    assert row["ms"] > 0 and row["ms of one network"] > 0
+
+
+def test_exported_files_are_rows(pets, fitted, monkeypatch):
+    compare = export.compare
+
+    def one_format(model, split, images):
+        assert len(images) == 12 and split is pets.test
+        return compare(model, split, images, {".tflite": ["float32"]})
+
+    monkeypatch.setattr(export, "compare", one_format)
+    rows = written(studies.study_export(pets, 0))
+    assert [row["file"] for row in rows] == ["Keras, float32", "LiteRT, float32"]
+    assert {"MB", "ms", "mean IoU", "pet IoU", "same"} < set(rows[0])
+
+
+def test_a_search_sees_the_train_split_alone(pets, monkeypatch):
+    import pandas as pd
+
+    def search(recipe, split, trials, seed):
+        assert split is pets.train and trials == studies.TRIALS and seed == 3
+        return pd.DataFrame([{"dice": 0.5, "mean IoU": 0.6}, {"dice": 0.1, "mean IoU": 0.7}])
+
+    monkeypatch.setattr(tuning, "search", search)
+    rows = written(studies.study_tuning(pets, 3))
+    assert rows[1] == {"trial": 1, "dice": 0.1, "mean IoU": 0.7}
+
+
+def test_the_command_adds_rows_that_say_where_they_come_from(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(ledger, "LEDGER", tmp_path / "runs.jsonl")
+    monkeypatch.setattr(data, "load", lambda *_: "pets")
+    monkeypatch.setattr(studies, "study_tuning", lambda pets, seed: iter([{"trial": 0}]))
+    assert cli.main(["study", "tuning", "--seeds", "0", "4"]) == 0
+    assert "tuning, seed 4: rows added" in capsys.readouterr().out
+    lines = (tmp_path / "tuning.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    assert [(row["seed"], row["trial"]) for row in found] == [(0, 0), (4, 0)]
+    assert {"recipe", "date", "commit", "machine"} < set(found[0])
+
+
+def test_each_study_that_the_command_names_is_there():
+    assert all(callable(getattr(studies, f"study_{name}")) for name in cli.STUDIES)
+
+
+def test_an_unknown_study_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["study", "soup"])
+    assert "invalid choice: 'soup' (choose from" in capsys.readouterr().err
+
+
+def test_trials_are_shorter_than_what_they_search_for():
+    assert studies.TRIAL.epochs < studies.BASE.epochs
+    tuning.check(studies.TRIAL, studies.TRIALS, tuning.SPACE)
+
+
+def test_without_a_clone_nothing_is_trained(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(ledger, "LEDGER", tmp_path / "missing" / "runs.jsonl")
+    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("it was trained"))
+    assert cli.main(["study", "pruning"]) == 1
+    assert "install labkit from a clone" in capsys.readouterr().err
