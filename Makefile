@@ -21,7 +21,7 @@ _build/tested: .venv/installed pyproject.toml requirements.txt $(SOURCES)
 	@echo "Linting, then unit tests and notebooks: some minutes."
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n 2 --dist worksteal
 	@mkdir -p _build && touch $@
 
 lint: .venv/installed

@@ -35,7 +35,7 @@ def save(model, path, precision="float32", images=None):
 
     Raises:
         ValueError: for an unknown ending or precision, or if images are missing.
-        ImportError: for ONNX without the packages onnx, onnxruntime and tf2onnx.
+        ImportError: for ONNX without its packages.
     """
     path = Path(path)
     check(path, precision)
@@ -92,8 +92,7 @@ class ONNX:
     """An ``.onnx`` file."""
 
     def __init__(self, path):
-        import onnxruntime
-
+        onnxruntime = _onnx()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(
@@ -184,6 +183,7 @@ def _write_litert(model, path, precision, images):
 
 
 def _write_onnx(model, path, precision, images):
+    _onnx()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # tf2onnx's, about NumPy
         model.export(path, format="onnx", verbose=False)
@@ -194,6 +194,19 @@ def _write_onnx(model, path, precision, images):
         path.rename(whole)
         quantization.quantize_static(whole, path, _Calibration(whole, images), per_channel=True)
         whole.unlink()
+
+
+def _onnx():
+    """The package onnxruntime; raises ImportError if one of the three is missing."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime
+        import tf2onnx  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"{error}: ONNX files need three packages: pip install onnx onnxruntime tf2onnx"
+        ) from error
+    return onnxruntime
 
 
 def _interpreter():
@@ -209,9 +222,7 @@ class _Calibration:
     """Images one by one, as ONNX Runtime asks for them."""
 
     def __init__(self, path, images):
-        import onnxruntime
-
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        session = _onnx().InferenceSession(str(path), providers=["CPUExecutionProvider"])
         self.name = session.get_inputs()[0].name
         self.images = iter(images)
 

@@ -194,6 +194,29 @@ def differences(found):
     return figure
 
 
+def search(table, score="mean IoU"):
+    """A figure of ``tuning.search``: a panel a setting, a dot a trial.
+
+    The square is the first trial, the star the best one. A setting whose trials span more than a
+    factor of ten has a logarithmic axis.
+    """
+    names = [name for name in table.columns if name != score]
+    figure, axes = new_figure(1, len(names), height=2.6, squeeze=False, sharey=True)
+    first, best = table.index[0], table[score].idxmax()
+    for axis, name in zip(axes[0], names, strict=True):
+        axis.plot(table[name], table[score], "o", color="#56B4E9", label="trial")
+        axis.plot(table[name][first], table[score][first], "s", color="#D55E00", label="first")
+        axis.plot(table[name][best], table[score][best], "*", ms=14, color="#0072B2", label="best")
+        if table[name].min() > 0 and table[name].max() > 10 * table[name].min():
+            axis.set_xscale("log")
+        axis.set_xlabel(name.replace("_", " "), fontsize=11)
+        axis.margins(0.1)
+        axis.grid(alpha=0.3)
+    axes[0][0].set_ylabel(score, fontsize=11)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
 def associations(found):
     """A figure of ``analysis.associations``: each attribute alone, and with the others held."""
     figure, axis = new_figure(height=0.5 + 0.42 * len(found))

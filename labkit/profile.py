@@ -12,17 +12,25 @@ from labkit import __version__
 
 @dataclass(frozen=True)
 class Profile:
-    """A budget. ``images`` is (train, test), or None for all that there are."""
+    """A budget.
+
+    Attributes:
+        name: of the profile.
+        epochs: of a training.
+        images: (train, test), or None for all that there are.
+        eager: train without compiling, which takes longer than a very short training.
+    """
 
     name: str
     epochs: int
     images: tuple[int, int] | None
+    eager: bool = False
 
 
 PROFILES = {
     "full": Profile("full", epochs=10, images=None),  # the laboratory work's ten epochs
     "quick": Profile("quick", epochs=3, images=None),
-    "smoke": Profile("smoke", epochs=2, images=(64, 32)),
+    "smoke": Profile("smoke", epochs=2, images=(64, 32), eager=True),
 }
 
 

@@ -1,4 +1,4 @@
-"""Experiments of chapter 10 that are more than one training of a recipe.
+"""Experiments of chapter 11 that are more than one training of a recipe.
 
 Each is a function of the data and a seed that yields rows, dicts that JSON can hold; ``labkit
 study NAME`` adds them to a file of that name beside the ledger. Trainings that were made here are

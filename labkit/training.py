@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from labkit import __version__, losses, metrics, plots
+from labkit import __version__, losses, metrics, plots, profile
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def train(model, train_ds, val_ds=None, *, epochs, name, optimizer=None, loss=No
     optimizer = optimizer or keras.optimizers.AdamW(one_cycle(train_ds, epochs), weight_decay=1e-4)
     loss = loss or losses.CrossEntropy()
     scores = ["accuracy", metrics.IoU("pet"), metrics.MeanIoU()]
-    model.compile(optimizer, loss, metrics=scores)
+    model.compile(optimizer, loss, metrics=scores, run_eagerly=profile.current().eager)
     if not model.built:
         model(train_ds[0][0])  # makes the weights of a model that names no input
 

@@ -37,10 +37,10 @@ def search(recipe, split, trials, space=SPACE, seed=0):
 
     Raises:
         ValueError: for fewer than one trial, or limits of something that is no number.
+        ImportError: if Optuna is not installed.
     """
-    import optuna
-
     check(recipe, trials, space)
+    optuna = _optuna()
     train, val = data.hold_out(split)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
@@ -66,6 +66,14 @@ def search(recipe, split, trials, space=SPACE, seed=0):
         study.sampler = optuna.samplers.TPESampler(seed=1000 * seed + done)
         study.optimize(try_one, n_trials=1)
     return table(study)
+
+
+def _optuna():
+    try:
+        import optuna
+    except ImportError as error:
+        raise ImportError("the search is made by Optuna: pip install optuna") from error
+    return optuna
 
 
 def check(recipe, trials, space):

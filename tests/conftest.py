@@ -13,6 +13,11 @@ FOLDERS = ("TFDS_DATA_DIR", "KERAS_HOME", "LABKIT_CACHE", "LABKIT_RUNS")
 TFDS_DATA_DIR = os.environ.get("TFDS_DATA_DIR")  # as it was before the tests hid it
 
 
+def pytest_collection_modifyitems(items):
+    """The notebooks first: they take longest, and the other tests fill what is left of the time."""
+    items.sort(key=lambda item: item.path.name != "test_notebooks.py")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _sealed(tmp_path_factory):
     """Empty folders for each file of tests, and no host but this one.

@@ -1,6 +1,7 @@
 """Exported files: they predict what the model predicts, and quantised ones nearly so."""
 
 import importlib.util
+import sys
 
 import keras
 import numpy as np
@@ -112,3 +113,9 @@ def test_litert_asks_for_the_tensorflow_backend(monkeypatch, tmp_path):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(ValueError, match="this is torch: .* KERAS_BACKEND is tensorflow"):
         export.save(None, tmp_path / "model.tflite")
+
+
+def test_onnx_without_its_packages_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError, match="pip install onnx onnxruntime tf2onnx"):
+        export.save(None, tmp_path / "model.onnx")

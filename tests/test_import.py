@@ -1,6 +1,7 @@
 """What an import loads, and which way imports point inside the package."""
 
 import ast
+import logging
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -92,3 +93,12 @@ def test_the_ground_floor_stands_on_nothing_else():
 
 def test_nothing_imports_what_people_call():
     assert not any("labkit.cli" in imported for imported in GRAPH.values())
+
+
+def test_of_tensorflow_s_warnings_one_alone_is_not_shown(caplog):
+    logger = logging.getLogger("tensorflow")
+    with caplog.at_level(logging.WARNING, logger="tensorflow"):
+        logger.warning("5 out of the last 5 calls triggered tf.function retracing.")
+        logger.warning("Something else.")
+    assert "Something else." in caplog.messages
+    assert not any("retracing" in message for message in caplog.messages)

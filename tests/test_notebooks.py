@@ -34,4 +34,4 @@ def test_notebook_runs_through_nbval(notebook, tmp_path):
 
 def test_there_is_a_notebook_for_each_chapter():
     chapters = [path.stem[:2] for path in NOTEBOOKS if path.parent == BOOK]
-    assert chapters == ["01", "02", "03", "04", "05", "06", "07", "08", "09"]
+    assert chapters == ["01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11"]

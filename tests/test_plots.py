@@ -235,3 +235,19 @@ def test_differences_show_each_seed_and_the_interval_on_the_line_of_its_group():
     marks = {(x, y) for line in axis.lines for x, y in zip(*line.get_data(), strict=True)}
     for place, (_, line) in enumerate(lines.items()):
         assert {(value, place) for value in line.values()} <= {(round(x, 9), y) for x, y in marks}
+
+
+def test_a_search_has_a_panel_a_setting_and_marks_the_first_and_the_best_trial():
+    table = pd.DataFrame(
+        {"rate": [0.01, 0.1, 0.5], "dice": [0.5, 0.2, 0.9], "mean IoU": [0.4, 0.7, 0.6]}
+    )
+    figure = plots.search(table)
+    rate, dice = figure.axes
+    assert (rate.get_xlabel(), dice.get_xlabel()) == ("rate", "dice")
+    assert (rate.get_xscale(), dice.get_xscale()) == ("log", "linear")
+    for axis, name in ((rate, "rate"), (dice, "dice")):
+        trials, first, best = axis.lines
+        np.testing.assert_array_equal(trials.get_xdata(), table[name])
+        assert (first.get_xdata()[0], first.get_ydata()[0]) == (table[name][0], 0.4)
+        assert (best.get_xdata()[0], best.get_ydata()[0]) == (table[name][1], 0.7)
+    assert len({line.get_marker() for line in rate.lines}) == 3

@@ -1,14 +1,13 @@
 """The search for settings: on validation images alone, the same after an interruption."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-optuna = pytest.importorskip("optuna")
-
-from labkit import data, recipes, scores, training, tuning  # noqa: E402
+from labkit import data, recipes, scores, training, tuning
 
 RECIPE = replace(recipes.find("short"), name="tiny", epochs=1, image_size=32)
 SPACE = {"learning_rate": (1e-4, 1e-1), "dice": (0.0, 1.0)}
@@ -119,6 +118,12 @@ def test_a_real_search_scores_what_it_trained(split, folders, tiny_unet, monkeyp
     table = search(split, 2)
     tf.config.run_functions_eagerly(False)
     assert table["mean IoU"].between(0, 1).all()
+
+
+def test_without_optuna_it_says_what_to_install(split, trained, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ImportError, match="pip install optuna"):
+        search(split, 1)
 
 
 @pytest.mark.parametrize(
