@@ -161,6 +161,14 @@ def test_without_validation_there_are_no_validation_scores():
     assert run.best_weights.exists()
 
 
+@pytest.mark.parametrize(("name", "eager"), [("smoke", True), ("quick", False)])
+def test_only_the_smoke_profile_trains_without_compiling(folders, monkeypatch, name, eager):
+    monkeypatch.setenv("LABKIT_PROFILE", name)
+    model = tiny_model()
+    train(model, epochs=1)
+    assert model.run_eagerly == eager
+
+
 def test_best_weights_are_those_of_the_best_epoch():
     good = tiny_model().get_weights()
     seen = []
