@@ -35,6 +35,11 @@ def boxes(masks, margin=MARGIN):
     return np.array(found)
 
 
+def whole(count):
+    """Boxes ``[N, 4]`` that hold whole pictures."""
+    return np.tile([0.0, 0.0, 1.0, 1.0], (count, 1))
+
+
 def _widened(box, margin):
     """A box with a margin, inside the picture."""
     more = margin * np.tile(box[2:] - box[:2], 2) * [-1, -1, 1, 1]
@@ -113,12 +118,12 @@ class Cascade:
     def predict_on_batch(self, images):
         """Logits float32 ``[B, S, S, C]`` of images ``[B, S, S, 3]`` of any size S."""
         images = np.asarray(images, "uint8")
-        whole = np.tile([0.0, 0.0, 1.0, 1.0], (len(images), 1))
-        coarse = self._ask(self.first, images, whole)
+        everything = whole(len(images))
+        coarse = self._ask(self.first, images, everything)
         found = boxes(np.argmax(coarse, axis=-1)[..., np.newaxis])
         parts = self._ask(self.second, images, found)
         empty = np.zeros((*images.shape[:3], coarse.shape[-1]), "float32")
-        return paste(paste(empty, coarse, whole), parts, found)
+        return paste(paste(empty, coarse, everything), parts, found)
 
     @staticmethod
     def _ask(model, images, found):

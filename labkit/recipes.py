@@ -226,10 +226,13 @@ def fit(recipe, seed, train, model=None):
         recipe: a ``Recipe``.
         seed: as for ``run``.
         train: the ``labkit.data.Split`` to train on.
-        model: train this one further, such as a pruned one; None for a new one. The recipe's name
-            must say where its weights come from.
+        model: train this one further, such as a pruned one; None for a new one.
     """
-    model = model or build(recipe, seed)
+    name = f"{recipe.name}-{seed}"
+    if model is None:
+        model = build(recipe, seed)
+    else:  # its first weights do not follow from the seed: from others it is another training
+        name = f"{name}-{training.weights_code(model)}"
     train_ds = Batches(train, recipe.batch_size, seed=seed, augmented=augmentation(recipe))
     callbacks = []
     if recipe.gradients:
@@ -240,7 +243,7 @@ def fit(recipe, seed, train, model=None):
         model,
         train_ds,
         epochs=recipe.epochs,
-        name=f"{recipe.name}-{seed}",
+        name=name,
         optimizer=optimizer(recipe, model, train_ds),
         loss=loss(recipe),
         callbacks=callbacks,

@@ -59,9 +59,10 @@ def no_images(model, count):
 
 def study_cascade(pets, seed):
     """One row: scores and time of two networks, one after the other, and the time of one alone."""
-    whole = np.tile([0.0, 0.0, 1.0, 1.0], (len(pets.train), 1))
     recipe = replace(BASE, name=f"{BASE.name}-coarse", image_size=COARSE)
-    first, _ = recipes.fit(recipe, seed, cascade.crops(pets.train, whole, COARSE))
+    first, _ = recipes.fit(
+        recipe, seed, cascade.crops(pets.train, cascade.whole(len(pets.train)), COARSE)
+    )
     recipe = replace(BASE, name=f"{BASE.name}-close", image_size=CLOSE)
     found = cascade.boxes(pets.train.masks)
     second, _ = recipes.fit(recipe, seed, cascade.crops(pets.train, found, CLOSE))

@@ -162,6 +162,12 @@ def fingerprint(model, train_ds, val_ds, epochs, optimizer, loss, callbacks=()):
     return hashlib.sha256(repr(described).encode()).hexdigest()[:8]
 
 
+def weights_code(model):
+    """Eight characters that stand for a model's weights, to name what is trained from them."""
+    numbers = b"".join(weight.tobytes() for weight in model.get_weights())
+    return hashlib.sha256(numbers).hexdigest()[:8]
+
+
 def _contents(batches):
     """Settings of batches and a hash of about 16 of their images and masks."""
     split = batches.split

@@ -288,3 +288,15 @@ def test_a_recipe_that_asks_for_them_keeps_its_gradients(folders):
     row = recipes.run(recipe, source="synthetic", limit=(4, 2))
     (first,) = row["history"]["gradient Conv1"]
     assert first > 0
+
+
+def test_what_is_trained_further_from_other_weights_is_another_training(folders, tiny_unet):
+    split = data.load(data.SYNTHETIC, 32, (6, 4)).train
+    further = replace(TINY, learning_rate=0.0)  # so that each ends as it began
+    starts = [tiny_unet(seed=seed) for seed in (1, 2)]
+    kept = [start.get_weights()[0] for start in starts]
+    runs = [recipes.fit(further, 0, split, model)[1] for model in starts]
+    assert runs[0].folder != runs[1].folder
+    again, loaded = recipes.fit(further, 0, split, tiny_unet(seed=2))
+    assert loaded == runs[1]
+    np.testing.assert_allclose(again.get_weights()[0], kept[1], rtol=1e-6)
