@@ -4,7 +4,7 @@ import argparse
 import subprocess
 import sys
 
-STUDIES = ("cascade", "export", "pruning", "tuning")  # study_... in labkit.studies
+STUDIES = ("cascade", "cost", "export", "pruning", "tuning")  # study_... in labkit.studies
 
 
 def main(arguments=None):
@@ -139,15 +139,18 @@ def run_shades(options):
 
 
 def run_studies(options):
-    """Make the rows of each study and seed, and add them to its file beside the ledger."""
+    """Make the rows of each study and seed, and add them to its file beside the ledger.
+
+    All rows of a seed at once: after an interruption the file has no half of a study.
+    """
     from labkit import data, ledger, studies
 
     check_folder(ledger.LEDGER.parent)
     pets = data.load(data.REAL)
     for seed in options.seeds:
         for name in options.names:
-            for row in getattr(studies, f"study_{name}")(pets, seed):
-                about = studies.about(seed)
+            about = studies.about(seed)
+            for row in list(getattr(studies, f"study_{name}")(pets, seed)):
                 ledger.append(about | row, ledger.study_file(name))
             print(f"{name}, seed {seed}: rows added to {ledger.study_file(name)}.")
 

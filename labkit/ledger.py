@@ -108,6 +108,36 @@ def study_file(name):
     return LEDGER.with_name(f"{name}.jsonl")
 
 
+def study(name):
+    """Current rows of a study as a pandas table; of each seed, those of the last time it was made.
+
+    What is nested in a row becomes a column of both names: "before mean IoU", "recipe name".
+
+    Raises:
+        FileNotFoundError: with the command that makes the rows, if there are none.
+    """
+    file = study_file(name)
+    if not file.exists():
+        raise FileNotFoundError(f"{file} is not there: `labkit study {name}` makes it")
+    lines = file.read_text(encoding="utf-8").splitlines()
+    table = pd.json_normalize([json.loads(line) for line in lines if line], sep=" ")
+    latest = table.groupby("seed")["started"].transform("max")
+    return table[table["started"] == latest].reset_index(drop=True)
+
+
+def groups(names, on="test"):
+    """Current rows of several recipes by title; a recipe without any is left out.
+
+    Args:
+        names: of recipes, by title, such as ``{"UNet++": "short-unetpp"}``.
+        on: as for ``rows``.
+    """
+    there = {(row["recipe"]["name"], scored_on(row), backend(row)) for row in rows()}
+    return {
+        title: rows(name, on) for title, name in names.items() if (name, on, "tensorflow") in there
+    }
+
+
 def scored_on(row):
     """The split that a row's scores are of: "test" or "validation"."""
     return "test" if "test" in row else "validation"

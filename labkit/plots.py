@@ -4,6 +4,8 @@ Each function returns a Matplotlib figure, white behind and narrow, so that it c
 phone and on a dark page; a notebook shows it as the value of its cell.
 """
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Patch
@@ -191,6 +193,38 @@ def differences(found):
         axis.grid(axis="x", alpha=0.3)
     axes[0][0].set_yticks(places, titles, fontsize=11)
     axes[0][0].invert_yaxis()
+    return figure
+
+
+def trade_off(series, across, score="mean IoU", joined=()):
+    """Quality against what it costs: a mark for each model, the cost on a logarithmic axis.
+
+    Args:
+        series: pandas tables by title, with a line a model and the columns ``across`` and
+            ``score``; where there are ``low`` and ``high``, they are drawn as an interval.
+        across: the column of the cost, and the label of its axis.
+        score: the column of the quality.
+        joined: titles of tables whose models are steps of one series: a line, one legend entry.
+    """
+    figure, axis = new_figure(height=4.2)
+    marks, shades = itertools.cycle("osD^v<P"), itertools.cycle(("#0072B2", "#D55E00", "#009E73"))
+    colours = iter(("black", "#CC79A7", "#56B4E9"))
+    for title, table in series.items():
+        if title in joined:
+            line = {"color": next(colours), "marker": ".", "ms": 9, "lw": 1.2, "label": title}
+            axis.plot(table[across], table[score], **line)
+            continue
+        for name, row in table.iterrows():
+            reach = (
+                [[row[score] - row["low"]], [row["high"] - row[score]]] if "low" in row else None
+            )
+            look = {"fmt": next(marks), "color": next(shades), "capsize": 3, "ms": 8, "label": name}
+            axis.errorbar(row[across], row[score], yerr=reach, **look)
+    axis.set_xscale("log")
+    axis.set_xlabel(across, fontsize=11)
+    axis.set_ylabel(score, fontsize=11)
+    axis.grid(alpha=0.3, which="both")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=11)
     return figure
 
 

@@ -2,10 +2,11 @@
 
 Each is a function of the data and a seed that yields rows, dicts that JSON can hold; ``labkit
 study NAME`` adds them to a file of that name beside the ledger. Trainings that were made here are
-loaded.
+loaded. ``study_cost`` trains nothing to its end: it measures what chapter 12 compares by.
 """
 
 import tempfile
+import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,20 +14,25 @@ from pathlib import Path
 import numpy as np
 
 from labkit import cascade, export, profile, pruning, recipes, scores, tuning
+from labkit.batches import Batches
 
 BASE = recipes.SHORT
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)  # of the decoder's channels
 COARSE, CLOSE = 64, 96  # pixels that the two networks of a cascade see
 TRIALS = 16
 TRIAL = replace(BASE, name="trial", epochs=2)
+# Whose cost is measured: the main recipes, and those of the short ones that cost otherwise.
+COSTED = ["laboratory", "quick", "fast", "standard", BASE.name, "short-frozen"]
+COSTED += [f"short-{recipes.slug(name)}" for name in recipes.ARCHITECTURES if name != "unet"]
+STEPS = 12
 
 
 def about(seed):
-    """What every row says: where it comes from."""
+    """What every row of a study says: where it comes from, and when it was begun (UTC)."""
     return {
         "seed": seed,
         "recipe": asdict(BASE),
-        "date": datetime.now(UTC).date().isoformat(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": recipes.commit(),
         "machine": profile.machine(),
     }
@@ -90,3 +96,28 @@ def study_tuning(pets, seed):
     table = tuning.search(TRIAL, pets.train, TRIALS, seed=seed)
     for number, line in table.iterrows():
         yield {"trial": number, **line.to_dict()}
+
+
+def study_cost(pets, seed):
+    """A row a recipe of ``COSTED``: size of its network, time to predict and to train an image.
+
+    Untrained: weights do not change the time.
+    """
+    for name in COSTED:
+        recipe = recipes.find(name)
+        model = recipes.build(recipe, seed)
+        spent = train_milliseconds(recipe, model, pets.train)
+        yield {"recipe": asdict(recipe), **cost(model), "ms to train": spent}
+
+
+def train_milliseconds(recipe, model, train):
+    """What one image of an epoch takes, making its batch included: the middle of ``STEPS``
+    batches after the first, in which the step is compiled."""
+    train_ds = Batches(train, recipe.batch_size, seed=0, augmented=recipes.augmentation(recipe))
+    model.compile(recipes.optimizer(recipe, model, train_ds), recipes.loss(recipe))
+    times = []
+    for index in range(STEPS + 1):
+        start = time.perf_counter()
+        model.train_on_batch(*train_ds[index])
+        times.append(1000 * (time.perf_counter() - start))
+    return float(np.median(times[1:])) / recipe.batch_size

@@ -244,3 +244,34 @@ def test_the_interval_over_seeds_is_student_s(count):
 def test_one_seed_has_no_interval():
     mean, low, high = ledger.seed_interval([0.5])
     assert mean == 0.5 and np.isnan(low) and np.isnan(high)
+
+
+def test_a_study_shows_what_was_made_last_of_each_seed(monkeypatch, tmp_path):
+    monkeypatch.setattr(ledger, "LEDGER", tmp_path / "runs.jsonl")
+
+    def line(seed, started, share, score):
+        return {"seed": seed, "started": started, "share": share, "before": {"mean IoU": score}}
+
+    lines = [line(0, "2026-01-01", share, 0.1) for share in (0.0, 0.5, 0.9)]
+    lines += [line(1, "2026-01-01", 0.0, 0.2), line(0, "2026-01-02", 0.5, 0.3)]
+    for row in lines:
+        ledger.append(row, ledger.study_file("pruning"))
+    found = ledger.study("pruning")
+    assert found[["seed", "share", "before mean IoU"]].values.tolist() == [
+        [1, 0.0, 0.2],
+        [0, 0.5, 0.3],
+    ]
+
+
+def test_a_study_that_was_not_made_names_its_command(monkeypatch, tmp_path):
+    monkeypatch.setattr(ledger, "LEDGER", tmp_path / "runs.jsonl")
+    with pytest.raises(FileNotFoundError, match="labkit study tuning"):
+        ledger.study("tuning")
+
+
+def test_groups_leave_out_what_was_not_run(monkeypatch, tmp_path):
+    monkeypatch.setattr(ledger, "LEDGER", tmp_path / "runs.jsonl")
+    ledger.append(make_row())
+    ledger.append(make_row(Recipe("chosen"), on="validation"))
+    names = {"Mine": "mine", "Chosen": "chosen", "Other": "other"}
+    assert {title: len(rows) for title, rows in ledger.groups(names).items()} == {"Mine": 1}

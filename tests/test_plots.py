@@ -251,3 +251,28 @@ def test_a_search_has_a_panel_a_setting_and_marks_the_first_and_the_best_trial()
         assert (first.get_xdata()[0], first.get_ydata()[0]) == (table[name][0], 0.4)
         assert (best.get_xdata()[0], best.get_ydata()[0]) == (table[name][1], 0.7)
     assert len({line.get_marker() for line in rate.lines}) == 3
+
+
+def test_a_trade_off_marks_each_model_and_joins_the_steps_of_a_series():
+    models = pd.DataFrame(
+        {"MB": [10, 20], "mean IoU": [0.7, 0.8], "low": [0.6, 0.75], "high": [0.8, 0.85]},
+        index=["small", "large"],
+    )
+    steps = pd.DataFrame({"MB": [2, 5, 10], "mean IoU": [0.5, 0.6, 0.7]})
+    figure = plots.trade_off({"models": models, "pruned": steps}, "MB", joined=["pruned"])
+    (axis,) = figure.axes
+    assert axis.get_xscale() == "log"
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("MB", "mean IoU")
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert sorted(labels) == ["large", "pruned", "small"]
+    drawn = [line.get_xydata().tolist() for line in axis.lines]
+    assert [[10, 0.7]] in drawn and [[20, 0.8]] in drawn
+    assert [[2, 0.5], [5, 0.6], [10, 0.7]] in drawn
+    ends = [path.vertices[:, 1].tolist() for bars in axis.collections for path in bars.get_paths()]
+    assert ends == [pytest.approx([0.6, 0.8]), pytest.approx([0.75, 0.85])]
+
+
+def test_models_of_a_trade_off_look_different():
+    models = pd.DataFrame({"MB": range(1, 16), "mean IoU": 0.5}, index=map(str, range(15)))
+    (axis,) = plots.trade_off({"models": models}, "MB").axes
+    assert len({(line.get_marker(), line.get_color()) for line in axis.lines}) == 15

@@ -96,7 +96,7 @@ def test_the_command_adds_rows_that_say_where_they_come_from(monkeypatch, tmp_pa
     lines = (tmp_path / "tuning.jsonl").read_text().splitlines()
     found = [json.loads(line) for line in lines]
     assert [(row["seed"], row["trial"]) for row in found] == [(0, 0), (4, 0)]
-    assert {"recipe", "date", "commit", "machine"} < set(found[0])
+    assert {"recipe", "started", "commit", "machine"} < set(found[0])
 
 
 def test_each_study_that_the_command_names_is_there():
@@ -119,3 +119,32 @@ def test_without_a_clone_nothing_is_trained(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("it was trained"))
     assert cli.main(["study", "pruning"]) == 1
     assert "install labkit from a clone" in capsys.readouterr().err
+
+
+def test_costs_are_rows_of_each_recipe(pets, monkeypatch):
+    monkeypatch.setattr(studies, "COSTED", ["quick", "short-aff-unet"])
+    monkeypatch.setattr(studies, "STEPS", 1)
+    declared = [replace(recipes.find(name), image_size=64) for name in studies.COSTED]
+    small = [replace(recipe, batch_size=4, filters=(8, 8, 8, 8)) for recipe in declared]
+    monkeypatch.setattr(recipes, "find", dict(zip(studies.COSTED, small, strict=True)).get)
+    quick, other = written(studies.study_cost(pets, 0))
+    assert (quick["recipe"]["name"], other["recipe"]["name"]) == ("quick", "short-aff-unet")
+    assert quick["parameters"] == recipes.build(small[0], 0).count_params()
+    assert quick["parameters"] != other["parameters"]
+    assert all(row[name] > 0 for row in (quick, other) for name in ("MB", "ms", "ms to train"))
+
+
+def test_all_costed_recipes_are_declared():
+    assert [recipes.find(name).name for name in studies.COSTED] == studies.COSTED
+
+
+def test_a_study_that_breaks_off_leaves_no_half(monkeypatch, tmp_path):
+    def breaks(pets, seed):
+        yield {"trial": 0}
+        raise ValueError("power cut")
+
+    monkeypatch.setattr(ledger, "LEDGER", tmp_path / "runs.jsonl")
+    monkeypatch.setattr(data, "load", lambda *_: "pets")
+    monkeypatch.setattr(studies, "study_tuning", breaks)
+    assert cli.main(["study", "tuning"]) == 1
+    assert list(tmp_path.iterdir()) == []
