@@ -1,0 +1,188 @@
+"""Make the labs from the chapters: the same path, with the tasks left to the student.
+
+    python book/labs.py              writes all of book/labs/
+    python book/labs.py 04_metrics   this one
+
+A chapter marks what the lab needs by tags of its cells:
+
+    task-4.1    the solution of that task; the lab has its text, a stub and a check in its place
+    lab-only    belongs to the lab's last part; the book shows a solution of it folded
+    book-only   is left out of the lab, such as a long training
+"""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+BOOK = Path(__file__).resolve().parent
+LABS = BOOK / "labs"
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+# The module of labkit.check that goes with a chapter.
+CHECKS = {
+    "02_data": "data",
+    "03_unet": "unet",
+    "04_metrics": "metrics",
+    "05_training": "training",
+    "06_errors": "errors",
+    "07_conclusions": "conclusions",
+}
+HOW = """
+This is the chapter with {count} tasks left to you. Work from top to bottom. Each task says what
+goes in and what comes out; write your code in the cell below it, and run the cell after that: it
+tells what it tried, what came out, and what to look at. A cell that needs a task which is not done
+yet waits, and the others run. Add cells wherever you like; only the names of the tasks have to
+stay.
+"""
+
+
+def main(names):
+    LABS.mkdir(exist_ok=True)
+    for name in names or list(CHECKS):
+        path, new = LABS / f"{name}.ipynb", text(lab(name))
+        if not path.exists() or path.read_text(encoding="utf-8") != new:
+            path.write_text(new, encoding="utf-8")
+            print(f"written {path}")
+
+
+def text(notebook):
+    return nbformat.writes(notebook) + "\n"
+
+
+def chapter(name):
+    return nbformat.read(BOOK / f"{name}.ipynb", as_version=4)
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def number_of(cell):
+    """The task that a cell solves, such as "4.1", or None."""
+    return next((tag.removeprefix("task-") for tag in tags(cell) if tag.startswith("task-")), None)
+
+
+def lab(name):
+    """The lab of a chapter, a notebook."""
+    source = chapter(name)
+    texts = {number: task.text.strip() for number, task in known_tasks(CHECKS[name]).items()}
+    prefix, cells = name[:2], []
+    for cell in source.cells:
+        if "book-only" in tags(cell):
+            continue
+        if number := number_of(cell):
+            cells += task_cells(prefix, number, texts[number], cell)
+        elif cell.cell_type == "markdown":
+            cells.append(new_markdown_cell(plain(cell.source), id=cell.id))
+        else:
+            cells.append(new_code_cell(cell.source, id=cell.id, metadata=kept(cell)))
+            if cell.id == f"{prefix}-setup":
+                cells += start(prefix, CHECKS[name])
+    title = cells[0].source.removeprefix("# ")
+    cells[0].source = f"# Lab: {title}"
+    cells.insert(1, new_markdown_cell(HOW.strip().format(count=len(texts)), id=f"{prefix}-lab-how"))
+    cells += end(prefix)
+    return new_notebook(
+        cells=cells, metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    )
+
+
+def known_tasks(module):
+    import importlib
+
+    from labkit.check import handin
+
+    return handin.tasks(importlib.import_module(f"labkit.check.{module}"))
+
+
+def kept(cell):
+    """A lab's cell keeps one tag: that it ends with an error on purpose."""
+    found = [tag for tag in tags(cell) if tag == "raises-exception"]
+    return {"tags": found} if found else {}
+
+
+def start(prefix, module):
+    words = "The checks of this lab answer under the name `check`."
+    code = f"from labkit.check import {module} as check\nfrom labkit.check import hand_in"
+    return [
+        new_markdown_cell(words, id=f"{prefix}-lab-text-start"),
+        new_code_cell(code, id=f"{prefix}-lab-start"),
+    ]
+
+
+def end(prefix):
+    words = (
+        "## Hand it in\n\nThe cell says what is done and what is not, and how to hand the notebook "
+        "in. An unfinished lab can be handed in too."
+    )
+    return [
+        new_markdown_cell(words, id=f"{prefix}-lab-text-end"),
+        new_code_cell("hand_in(check, globals())", id=f"{prefix}-lab-end"),
+    ]
+
+
+def task_cells(prefix, number, text, cell):
+    """Text, stub and check of a task."""
+    name, code = stub(cell.source, number)
+    place = f"{prefix}-task-{number.replace('.', '-')}"
+    return [
+        new_markdown_cell(f"### Task {number}\n\n{text}", id=f"{place}-text"),
+        new_code_cell(code, id=cell.id),
+        new_markdown_cell("Is it right?", id=f"{place}-words"),
+        new_code_cell(f"check.{name}({name})", id=f"{place}-check"),
+    ]
+
+
+def stub(source, number):
+    """The name that a solution defines first, and the cell without what solves the task.
+
+    Of a function the line of its arguments and the docstring are kept, and so are the other
+    functions and classes' ``__init__``; of an assignment its name.
+    """
+    lines, tree = source.splitlines(), ast.parse(source)
+    first = tree.body[0]
+    if isinstance(first, ast.Assign):
+        name = first.targets[0].id
+        rest = lines[first.end_lineno :]
+        return name, "\n".join([f"{name} = ...  # your answer, a text in three quotes", *rest])
+    functions = [first] if isinstance(first, ast.FunctionDef) else methods(first)
+    for function in reversed(functions):
+        doc = ast.get_docstring(function, clean=False) is not None
+        begin = function.body[0].end_lineno if doc else function.body[0].lineno - 1
+        indent = " " * function.body[0].col_offset
+        todo = f'{indent}raise check.NotDone("{number}")  # your code takes the place of this line'
+        lines[begin : function.end_lineno] = [todo]
+    return first.name, "\n".join(lines)
+
+
+def methods(node):
+    """The methods of a class that a student writes: all but ``__init__``."""
+    found = [part for part in node.body if isinstance(part, ast.FunctionDef)]
+    return [part for part in found if part.name != "__init__"]
+
+
+def plain(source):
+    """MyST as Markdown that every notebook program shows: boxes and figures become plain text."""
+    box = re.compile(r"^:::\{(\w+)\} ?(.*)\n(?::\w+:.*\n)*((?:.*\n)*?):::$", re.M)
+    source = box.sub(as_quote, source)
+    figure = re.compile(
+        r"^```\{figure\} (\S+)\n:alt: (.*)\n(?::\w+:.*\n)*\n?((?:.*\n)*?)```$", re.M
+    )
+    source = figure.sub(lambda found: f"![{found[2]}](../{found[1]})\n\n{found[3].strip()}", source)
+    source = re.sub(r" ?\{cite\}`[^`]*`", "", source)
+    source = re.sub(r"\]\((?!https?:|#)([^)]+\.(?:ipynb|md))", r"](../\1", source)
+    return source
+
+
+def as_quote(found):
+    """A box as a quotation with a bold title."""
+    title = found[2] or found[1].capitalize()
+    body = [f"> {line}".rstrip() for line in found[3].strip().splitlines()]
+    return "\n".join([f"> **{title}**", ">", *body])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,46 @@
+"""The end of a lab: what is done, what is not, and how to hand it in."""
+
+from labkit.check.task import SIGNS, Task
+from labkit.check.writing import Question
+
+HOW = (
+    "To hand in: save the notebook, then download it. In Colab: File, Download, Download .ipynb. "
+    "In Jupyter: File, Download."
+)
+
+
+def tasks(lab):
+    """The tasks of a lab's module by number."""
+    found = [value for value in vars(lab).values() if isinstance(value, Task | Question)]
+    return {task.number: task for task in sorted(found, key=lambda task: task.number)}
+
+
+def hand_in(lab, namespace):
+    """The state of every task of a lab.
+
+    Args:
+        lab: a module of ``labkit.check``.
+        namespace: where the student's functions are, in a notebook ``globals()``.
+    """
+    answers = [task(namespace.get(task.name, ...)) for task in tasks(lab).values()]
+    return HandIn(answers)
+
+
+class HandIn:
+    """A table of answers, and what to do now."""
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def __repr__(self):
+        lines = [f"{SIGNS[a.state]} {a.number} {a.name}: {a.state}" for a in self.answers]
+        done = sum(answer.passed for answer in self.answers)
+        return "\n".join([*lines, f"{done} of {len(self.answers)} tasks are done.", HOW])
+
+    def _repr_html_(self):
+        rows = "".join(
+            f"<tr><td>{SIGNS[a.state]}</td><td>{a.number}</td><td>{a.name}</td><td>{a.state}</td></tr>"
+            for a in self.answers
+        )
+        *_, done, how = repr(self).splitlines()
+        return f"<table>{rows}</table><p>{done}</p><p>{how}</p>"

@@ -1,0 +1,33 @@
+"""Collections of answers that students might give."""
+
+import pytest
+
+
+class Answers(list):
+    """Functions by decorator, as parameters of a test: task, function, words of the hint."""
+
+    def __call__(self, task, hint=""):
+        def add(function):
+            name = f"{task.number} {function.__name__.replace('_', ' ')}"
+            self.append(pytest.param(task, function, hint, id=name))
+            return function
+
+        return add
+
+    def test(self):
+        """A decorator for the test that gets them one by one."""
+        return pytest.mark.parametrize(("task", "function", "hint"), self)
+
+
+def passes(task, function):
+    answer = task(function)
+    assert answer.passed, answer
+
+
+def fails(task, function, hint):
+    """The answer is wrong, and its hint has these words in it."""
+    assert hint, "say which words of the hint are expected"
+    answer = task(function)
+    assert answer.state == "not right yet", answer
+    assert hint in answer.hint, answer
+    assert answer.expected and answer.got, answer
