@@ -4,7 +4,7 @@ import argparse
 import subprocess
 import sys
 
-STUDIES = ("cascade", "cost", "export", "pruning", "tuning")  # study_... in labkit.studies
+STUDIES = ("cascade", "cost", "depths", "export", "pruning", "tuning")  # study_... in labkit.studies
 
 
 def main(arguments=None):

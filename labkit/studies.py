@@ -15,6 +15,7 @@ import numpy as np
 
 from labkit import cascade, export, profile, pruning, recipes, scores, tuning
 from labkit.batches import Batches
+from labkit.models import unetpp
 
 BASE = recipes.SHORT
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)  # of the decoder's channels
@@ -96,6 +97,16 @@ def study_tuning(pets, seed):
     table = tuning.search(TRIAL, pets.train, TRIALS, seed=seed)
     for number, line in table.iterrows():
         yield {"trial": number, **line.to_dict()}
+
+
+def study_depths(pets, seed):
+    """A row a depth: UNet++ cut off after its training, and the whole, which is depth 0."""
+    recipe = recipes.find("short-unetpp")
+    model, _ = recipes.fit(recipe, seed, pets.train)
+    for depth in (0, 1, 2, 3, 4):
+        part = unetpp.pruned(model, depth) if depth else model
+        found = scores.score(part, pets.test)
+        yield {"recipe": asdict(recipe), "depth": depth, **cost(part), "test": found}
 
 
 def study_cost(pets, seed):

@@ -7,6 +7,7 @@ import pytest
 
 from labkit import cascade, cli, data, export, ledger, recipes, studies, training, tuning
 from labkit.models.unet import unet_model
+from labkit.models.unetpp import unetpp_model
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +120,20 @@ def test_without_a_clone_nothing_is_trained(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("it was trained"))
     assert cli.main(["study", "pruning"]) == 1
     assert "install labkit from a clone" in capsys.readouterr().err
+
+
+def test_each_depth_of_a_nest_is_a_row(pets, monkeypatch):
+    def fit(recipe, seed, train):
+        options = {"image_size": 64, "weights": None, "filters": (8, 8, 8, 8), "seed": seed}
+        return unetpp_model(**options), None
+
+    monkeypatch.setattr(recipes, "fit", fit)
+    whole, *parts = written(studies.study_depths(pets, 0))
+    assert [row["depth"] for row in (whole, *parts)] == [0, 1, 2, 3, 4]
+    sizes = [row["parameters"] for row in parts]
+    assert sizes == sorted(set(sizes)) and sizes[-1] <= whole["parameters"]
+    assert all(0 <= row["test"]["mean IoU"] <= 1 for row in parts)
+    assert whole["recipe"]["name"] == "short-unetpp"
 
 
 def test_costs_are_rows_of_each_recipe(pets, monkeypatch):
