@@ -4,7 +4,9 @@ import argparse
 import subprocess
 import sys
 
-STUDIES = ("cascade", "cost", "depths", "export", "pruning", "tuning")  # study_... in labkit.studies
+LABS = ("data", "unet", "metrics", "training", "errors", "conclusions")  # of labkit.check
+# study_... in labkit.studies
+STUDIES = ("cascade", "cost", "depths", "export", "pruning", "tuning")
 
 
 def main(arguments=None):
@@ -13,7 +15,7 @@ def main(arguments=None):
     options = parser().parse_args(arguments)
     try:
         options.action(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         print(f"labkit: {error}", file=sys.stderr)
         return 1
     return 0
@@ -50,6 +52,15 @@ def parser():
     study.add_argument("names", nargs="+", choices=STUDIES, metavar="NAME", help=", ".join(STUDIES))
     study.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED")
     study.set_defaults(action=run_studies)
+    grade = commands.add_parser(
+        "grade", help="grade a class: a folder or ZIP of one lab's notebooks"
+    )
+    grade.add_argument("folder", metavar="FOLDER")
+    grade.add_argument("--lab", required=True, choices=LABS, help="what they are answers to")
+    grade.add_argument("--to", default="graded", metavar="FOLDER", help="results; default: graded")
+    grade.add_argument("--hidden", metavar="FILE", help="a Python file with more checks")
+    grade.add_argument("--jobs", type=int, default=2, help="notebooks at the same time; default: 2")
+    grade.set_defaults(action=grade_folder)
     return top
 
 
@@ -153,6 +164,19 @@ def run_studies(options):
             for row in list(getattr(studies, f"study_{name}")(pets, seed)):
                 ledger.append(about | row, ledger.study_file(name))
             print(f"{name}, seed {seed}: rows added to {ledger.study_file(name)}.")
+
+
+def grade_folder(options):
+    """Grade each notebook in a sandbox; write grades.csv and report.html."""
+    from labkit.grade import course
+
+    if options.jobs < 1:
+        raise ValueError(f"jobs is {options.jobs}: use 1 or more")
+    marks = course.grade_class(
+        options.folder, options.lab, options.to, options.hidden, options.jobs
+    )
+    stuck = sum(bool(one.problem) for one in marks)
+    print(f"{len(marks)} students, {stuck} of them with a problem: {options.to}/report.html")
 
 
 def check_folder(folder):

@@ -6,10 +6,9 @@ away, so that no later cell works with old values; a cell that misses one of the
 """
 
 import ast
-import re
 import sys
 
-from labkit.check.task import NotDone
+from labkit.check.task import open_task
 
 
 class Waiting:
@@ -48,9 +47,8 @@ class Waiting:
 
     def task(self, error):
         """The number of the task that an error comes from, or None."""
-        if isinstance(error, NotDone):
-            found = re.search(r"[Tt]ask (\d+\.\d+)", str(error))  # AutoGraph puts text around it
-            return found.group(1) if found else None
+        if number := open_task(error):
+            return number
         if isinstance(error, NameError) and error.name not in self.shell.user_ns:
             return self.names.get(error.name)
         return None

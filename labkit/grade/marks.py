@@ -1,0 +1,123 @@
+"""The marks of one submission: its cells are run in a sandbox, its answers are judged outside."""
+
+import hashlib
+import importlib.util
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from labkit.check import handin
+from labkit.check.task import NOT_YET, WRONG, Answer
+from labkit.check.writing import Question
+from labkit.grade.collect import Unreadable, code_cells
+from labkit.grade.sandbox import Limits
+from labkit.grade.session import Ended, Session
+
+# Ways to ask the checks for the answer, which a teacher wants to know of.
+PEEKING = re.compile(r"\.(right|mistakes|known|judge)\b|labkit\.grade|getsource|get_objects")
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What a submission gets.
+
+    Attributes:
+        student: the name.
+        answers: an ``Answer`` for each task, by number.
+        problem: why it could not be run to its end; "" if it could.
+        notes: what a teacher should look at.
+        words: the written answers, by number.
+        code: the distinct lines of code, to find copies.
+    """
+
+    student: str
+    answers: dict
+    problem: str = ""
+    notes: tuple = ()
+    words: dict | None = None
+    code: tuple = ()
+
+    @property
+    def points(self):
+        """Tasks that are done."""
+        return sum(answer.passed for answer in self.answers.values())
+
+
+def grade(submission, lab, hidden=None, limits=Limits()):
+    """The ``Marks`` of a submission. Never raises because of what it holds.
+
+    Args:
+        submission: a ``collect.Submission``.
+        lab: a module of ``labkit.check``, such as "metrics".
+        hidden: more ``Task`` objects by number, see ``hidden_tasks``; an answer has to pass both.
+        limits: of the sandbox.
+    """
+    tasks = tasks_of(lab)
+    none = {number: Answer(number, task.name, NOT_YET) for number, task in tasks.items()}
+    notes = [f"{len(submission.also)} more notebooks, not graded"] if submission.also else []
+    try:
+        cells = code_cells(submission.path)
+    except (Unreadable, OSError) as problem:
+        return Marks(submission.student, none, str(problem), tuple(notes))
+    code = tuple(sorted({line.strip() for cell in cells for line in cell.splitlines()} - {""}))
+    if found := sorted({match.group() for match in PEEKING.finditer("\n".join(cells))}):
+        notes.append(f"its code says {', '.join(found)}")
+    marks = Marks(submission.student, none, notes=tuple(notes), code=code)
+    return run(marks, cells, tasks, lab, hidden or {}, limits)
+
+
+def run(marks, cells, tasks, lab, hidden, limits):
+    """The same marks with answers in them, as far as the submission got."""
+    answers, words, problem = dict(marks.answers), {}, ""
+    try:
+        with Session(limits) as session:
+            session.run(cells)
+            for number, task in tasks.items():
+                if isinstance(task, Question):
+                    words[number] = session.value(task.name)
+                    answers[number] = task(words[number])
+                else:
+                    answers[number] = judged(session, task, lab, hidden.get(number))
+    except Ended as error:
+        problem = str(error)
+    written = {number: text for number, text in words.items() if isinstance(text, str)}
+    return replace(marks, answers=answers, problem=problem, words=written)
+
+
+def judged(session, task, lab, hidden):
+    """The answer to the visible check, and if that is passed, to the hidden one."""
+    answer = task.judge(session.outcomes(task.name, task, lab))
+    if answer.passed and hidden is not None:
+        found = hidden.judge(session.outcomes(task.name, hidden))
+        if not found.passed:  # what was tried stays the teacher's
+            return Answer(task.number, task.name, WRONG, hint="A hidden check is not passed.")
+    return answer
+
+
+def tasks_of(lab):
+    """The tasks of a module of ``labkit.check`` by number."""
+    return handin.tasks(importlib.import_module(f"labkit.check.{lab}"))
+
+
+def hidden_tasks(path):
+    """The tasks of a teacher's Python file by number. Raises ValueError if it has none."""
+    spec = importlib.util.spec_from_file_location("hidden", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = handin.tasks(module)
+    if not found:
+        raise ValueError(f"{path} defines no labkit.check.Task")
+    return found
+
+
+def fingerprint(submission, lab, hidden_file=None):
+    """Stands for all that marks depend on: the notebook, the checks, the hidden checks."""
+    files = [
+        submission.path,
+        *Path(importlib.import_module("labkit.check").__file__).parent.glob("*.py"),
+    ]
+    files += [Path(hidden_file)] if hidden_file else []
+    digest = hashlib.sha256(str(lab).encode())
+    for file in sorted(files):
+        digest.update(file.read_bytes() if file.is_file() and not file.is_symlink() else b"-")
+    return digest.hexdigest()[:16]

@@ -1,0 +1,195 @@
+"""A place where a stranger's code can do no harm: no network, one folder, limits on all it uses.
+
+On Linux bubblewrap makes it. The code sees the system's libraries, this Python and ``labkit``, all
+read-only, and a private folder in memory; no home, no other submission, no hidden check. What it
+uses is watched from outside: whoever takes too much time, memory or too many processes is ended
+with everything that it started.
+"""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+PRIVATE = "/private"  # the folder inside
+NOBODY = 65534
+THREADS = 512  # of nobody, all submissions together: what holds a bomb until it is found
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use.
+
+    Attributes:
+        cpu_seconds: of computing in all its processes, so that a busy machine costs no marks.
+        seconds: from its start to its end, for those that only wait.
+        memory: bytes in all its processes and its folder together.
+        processes: at the same time, threads not counted.
+        disk: bytes in its folder.
+    """
+
+    cpu_seconds: float = 120
+    seconds: float = 900
+    memory: int = 4 * 1024**3
+    processes: int = 32
+    disk: int = 256 * 1024**2
+
+
+class Unsafe(RuntimeError):
+    """There is nothing to isolate with."""
+
+
+def check():
+    """Raise ``Unsafe``, with the remedy, unless submissions can be isolated here."""
+    if shutil.which("bwrap") is None:
+        raise Unsafe(
+            "bubblewrap is not here, so a submission could read and change your files: install it "
+            "(Debian and Ubuntu: apt install bubblewrap)"
+        )
+    try_out = [*isolation(Limits()), "/usr/bin/env", "true"]
+    done = subprocess.run(try_out, capture_output=True, text=True)
+    if done.returncode:
+        raise Unsafe(f"bubblewrap can't isolate here: {done.stderr.strip()}")
+
+
+def isolation(limits):
+    """The command before the command: what bubblewrap shows to the code inside."""
+    shown = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache"]
+    shown += ["/etc/fonts", "/etc/localtime", "/etc/alternatives"]
+    shown += [sys.prefix, sys.base_prefix, str(Path(__file__).parents[1])]
+    parents = {str(parent) for path in shown for parent in Path(path).parents} - {"/", *shown}
+    binds = []
+    for path in sorted(parents, key=len):  # as bubblewrap makes them, nobody could pass
+        binds += ["--perms", "0755", "--dir", path]
+    for path in dict.fromkeys(shown):
+        binds += ["--ro-bind-try", path, path]
+    settings = {
+        "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
+        "HOME": PRIVATE,
+        "TMPDIR": PRIVATE,
+        "LANG": "C.UTF-8",
+        "MPLBACKEND": "agg",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PIP_NO_INDEX": "1",  # fails at once, where there is no network anyway
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "LABKIT_PROFILE": "smoke",
+        "LABKIT_DATA": "synthetic",
+        **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
+        **dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "2"),
+    }
+    words = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
+    if root := os.geteuid() == 0:  # root has no limit of threads, so the code runs as nobody
+        words[1:2] = [f"--unshare-{name}" for name in ("ipc", "pid", "net", "uts", "cgroup-try")]
+    for name, value in settings.items():
+        words += ["--setenv", name, value]
+    words += [*binds, "--proc", "/proc", "--dev", "/dev"]
+    words += ["--perms", "0777", "--size", str(limits.disk), "--tmpfs", PRIVATE]
+    words += ["--chdir", PRIVATE, "--remount-ro", "/"]
+    drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    drop += ["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
+    return words + drop if root else words
+
+
+class Sandbox:
+    """A running command inside. ``ended`` says why it was ended, if it was."""
+
+    def __init__(self, command, limits=Limits()):
+        self.limits, self.ended = limits, None
+        self.process = subprocess.Popen(
+            [*isolation(limits), *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=lower,
+        )
+        self.started = time.monotonic()
+        threading.Thread(target=self.watch, daemon=True).start()
+
+    def watch(self):
+        """End the command when it is over a limit."""
+        while self.process.poll() is None:
+            if found := self.over():
+                self.end(found)
+                return
+            time.sleep(0.1)
+
+    def over(self):
+        """Which limit is broken, in words, or None."""
+        if time.monotonic() - self.started > self.limits.seconds:
+            return f"took longer than {self.limits.seconds:g} s"
+        tree = family(self.process.pid)
+        if sum(map(cpu_seconds, tree)) > self.limits.cpu_seconds:
+            return f"computed for longer than {self.limits.cpu_seconds:g} s"
+        if len(tree) > self.limits.processes + 2:  # bubblewrap's own two
+            return f"started more than {self.limits.processes} processes"
+        if sum(map(memory, tree)) > self.limits.memory:
+            return f"took more than {self.limits.memory / 1024**3:.1f} GB of memory"
+        return None
+
+    def end(self, why=None):
+        """Kill all that runs inside: with the first process of its own space, the others go."""
+        self.ended = self.ended or why
+        if self.process.poll() is not None:  # its number may be another process's by now
+            return
+        for pid in [*reversed(family(self.process.pid))]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                continue
+        self.process.kill()
+        self.process.wait()
+
+
+def lower():
+    """Limits that the kernel keeps by itself: no memory dumps, no flood of threads."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if os.geteuid() == 0:  # another user's own programs count too
+        resource.setrlimit(resource.RLIMIT_NPROC, (THREADS, THREADS))
+    os.nice(5)  # whoever watches comes first
+
+
+def family(pid):
+    """A process and all below it."""
+    children = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (parent := parent_of(entry.name)) is not None:
+            children.setdefault(parent, []).append(int(entry.name))
+    found = [pid]
+    for one in found:
+        found += children.get(one, [])
+    return found
+
+
+def stat(pid):
+    """Fields of a process behind its name, from its state on; none if it has ended."""
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def parent_of(pid):
+    found = stat(pid)
+    return int(found[1]) if found else None
+
+
+def cpu_seconds(pid):
+    """Seconds that a process and its ended children have computed."""
+    found = stat(pid)
+    return sum(map(int, found[11:15])) / os.sysconf("SC_CLK_TCK") if found else 0.0
+
+
+def memory(pid):
+    """Bytes of memory that a process has of its own."""
+    try:
+        pages = (Path("/proc") / str(pid) / "statm").read_text().split()
+    except OSError:
+        return 0
+    return (int(pages[1]) - int(pages[2])) * os.sysconf("SC_PAGE_SIZE")

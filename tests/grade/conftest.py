@@ -1,0 +1,68 @@
+"""A small lab of two tasks, and submissions to it."""
+
+import json
+
+import nbformat
+import numpy as np
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from labkit.check import Task
+from labkit.check.writing import Question
+from labkit.grade import collect, course, marks, sandbox
+
+TASKS = {
+    "9.1": Task(
+        "9.1",
+        "double",
+        "Twice the value.",
+        cases=((np.array([1, 2, 3]),), (7,)),
+        right=lambda value: 2 * value,
+        mistakes=((lambda value: value**2, "This is the square."),),
+    ),
+    "9.2": Question("9.2", "why", "Why?", words=3),
+}
+GOOD = "def double(x):\n    return x + x\n\nwhy = 'because it is so'"
+
+
+@pytest.fixture(autouse=True)
+def small_lab(monkeypatch):
+    """The tasks above in the place of a lab's; their cases are sent into the sandbox."""
+    for module in (marks, course):
+        monkeypatch.setattr(module, "tasks_of", lambda lab: TASKS)
+
+
+@pytest.fixture
+def isolated():
+    try:
+        sandbox.check()
+    except sandbox.Unsafe as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a notebook of these cells; returns its ``Submission``."""
+
+    def make(*cells, name="student.ipynb", **metadata):
+        notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells], metadata=metadata)
+        path = tmp_path / "class" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(nbformat.writes(notebook), encoding="utf-8")
+        return collect.Submission(path.stem, path)
+
+    return make
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """Write anything under a notebook's name; returns its ``Submission``."""
+
+    def make(content, name="student.ipynb"):
+        path = tmp_path / "class" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(content) if isinstance(content, dict | list) else content
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return collect.Submission(path.stem, path)
+
+    return make

@@ -1,0 +1,156 @@
+"""A class, graded from the command line to the table."""
+
+import csv
+import json
+import shutil
+
+import pytest
+from conftest import GOOD, TASKS
+
+from labkit import cli
+from labkit.check.task import DONE, NOT_YET, WRONG, Answer
+from labkit.grade import course, marks, report, sandbox
+from labkit.grade.marks import Marks
+
+CLASS = {
+    "Анна": [GOOD],
+    "Ben": ["def double(x):\n    return x ** 2"],
+    "Cem": ["def double(x):\n    raise NotImplementedError"],
+    "Dora": ["why = 'it is'\n\ndouble = lambda x: 2 * x"],
+    "Eve": ["import os\nos._exit(0)"],
+    "=HYPERLINK(1)": [GOOD],
+}
+
+
+def read(folder):
+    with open(folder / "grades.csv", encoding="utf-8-sig", newline="") as file:
+        return {line["student"]: line for line in csv.DictReader(file)}
+
+
+@pytest.mark.usefixtures("isolated")
+def test_a_class_is_graded_to_the_expected_table(write, tmp_path, monkeypatch, capsys):
+    for student, cells in CLASS.items():
+        write(*cells, name=f"{student}.ipynb")
+    to = tmp_path / "graded"
+    monkeypatch.setattr(marks, "judged", without_lab(marks.judged))
+    assert cli.main(["grade", str(tmp_path / "class"), "--lab", "metrics", "--to", str(to)]) == 0
+    assert "6 students, 1 of them with a problem" in capsys.readouterr().out
+    lines = read(to)
+    points = {
+        student: (line["9.1"], line["9.2"], line["points"]) for student, line in lines.items()
+    }
+    assert points == {
+        "Анна": ("1", "1", "2"),
+        "Ben": ("0", "0", "0"),
+        "Cem": ("0", "0", "0"),
+        "Dora": ("1", "0", "1"),
+        "Eve": ("0", "0", "0"),
+        "'=HYPERLINK(1)": ("1", "1", "2"),
+    }
+    assert lines["Eve"]["problem"] == "it ended its process"
+    page = (to / "report.html").read_text(encoding="utf-8")
+    assert "This is the square." in page and "because it is so" in page
+
+
+def without_lab(judged):
+    return lambda session, task, lab, hidden: judged(session, task, None, hidden)
+
+
+@pytest.mark.usefixtures("isolated")
+def test_what_was_graded_is_kept_and_late_work_is_added(write, tmp_path, monkeypatch):
+    asked = []
+
+    def noted(submission, *args):
+        asked.append(submission.student)
+        return marks.grade(submission, *args)
+
+    monkeypatch.setattr(course, "grade", noted)
+    to = tmp_path / "graded"
+    write(GOOD, name="a.ipynb")
+    course.grade_class(tmp_path / "class", None, to)
+    write("late = 1", name="b.ipynb")
+    found = course.grade_class(tmp_path / "class", None, to)
+    assert asked == ["a", "b"] and [one.points for one in found] == [2, 0]
+    write(GOOD, "x = 1", name="a.ipynb")
+    course.grade_class(tmp_path / "class", None, to)
+    assert asked == ["a", "b", "a"]
+
+
+def test_two_students_with_one_file_are_both_in_the_table(write, tmp_path, monkeypatch):
+    monkeypatch.setattr(course, "check", lambda: None)
+    monkeypatch.setattr(course, "grade", lambda one, *_: Marks(one.student, answers_of(DONE, DONE)))
+    write(GOOD, name="a.ipynb")
+    shutil.copy(tmp_path / "class" / "a.ipynb", tmp_path / "class" / "b.ipynb")
+    found = course.grade_class(tmp_path / "class", None, tmp_path / "graded", jobs=1)
+    assert [one.student for one in found] == ["a", "b"]
+
+
+def test_without_isolation_nothing_is_run(write, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
+    write(GOOD)
+    assert cli.main(["grade", str(tmp_path / "class"), "--lab", "metrics"]) == 1
+    assert "apt install bubblewrap" in capsys.readouterr().err
+
+
+def test_hidden_checks_of_another_lab_are_refused(write, tmp_path, monkeypatch):
+    monkeypatch.setattr(course, "check", lambda: None)
+    hidden = tmp_path / "hidden.py"
+    hidden.write_text(
+        "from labkit.check import Task\nt = Task('8.1', 'f', '', cases=((1,),), right=abs)"
+    )
+    write(GOOD)
+    with pytest.raises(ValueError, match="task 8.1"):
+        course.grade_class(tmp_path / "class", None, tmp_path / "graded", hidden)
+    hidden.write_text("")
+    with pytest.raises(ValueError, match=r"defines no labkit\.check\.Task"):
+        course.grade_class(tmp_path / "class", None, tmp_path / "graded", hidden)
+
+
+# --- the report -----------------------------------------------------------------------------------
+
+
+def answers_of(first, second, hint="This is the square."):
+    states = zip(TASKS.items(), (first, second), strict=True)
+    return {
+        number: Answer(number, task.name, state, hint=hint if state == WRONG else "")
+        for (number, task), state in states
+    }
+
+
+def test_the_report_counts_and_orders():
+    everybody = [
+        Marks("a", answers_of(DONE, WRONG)),
+        Marks("b", answers_of(DONE, WRONG)),
+        Marks("c", answers_of(NOT_YET, NOT_YET), problem="computed for longer than 6 s"),
+    ]
+    page = report.page(everybody, TASKS)
+    assert "3 students; 1 notebooks did not run" in page
+    assert page.index("9.2 why") < page.index("9.1 double")  # the hardest first
+    assert "<td>This is the square.</td><td>2</td>" in page
+
+
+def test_nothing_of_a_submission_is_html_in_the_report():
+    bad = "<script>alert(1)</script>"
+    marks_of = Marks(bad, answers_of(WRONG, DONE, bad), bad, (bad,), {"9.2": bad}, (bad,) * 9)
+    assert "<script>" not in report.page([marks_of, marks_of], TASKS)
+
+
+def test_copies_are_found_and_the_lab_s_own_lines_are_not_counted():
+    own = tuple(f"lab line {n}" for n in range(50))
+    one = tuple(f"one line {n}" for n in range(10))
+    other = tuple(f"other line {n}" for n in range(10))
+    everybody = [
+        Marks("a", {}, code=own + one),
+        Marks("b", {}, code=own + one + ("x = 1",)),
+        Marks("c", {}, code=own + other),
+        Marks("d", {}, code=own),
+        Marks("e", {}, code=own),
+    ]
+    assert [pair[:2] for pair in report.copies(everybody)] == [("a", "b")]
+
+
+def test_marks_are_kept_as_they_are(tmp_path, write):
+    before = Marks("a", answers_of(DONE, WRONG), "", ("note",), {"9.2": "кот"}, ("x = 1",))
+    course.save(tmp_path / "x.json", before)
+    assert json.loads((tmp_path / "x.json").read_text())["student"] == "a"
+    assert course.load(tmp_path / "x.json", write(name="a.ipynb")) == before

@@ -1,0 +1,208 @@
+"""Submissions that want more than marks: each gets a row with a reason, and no point too many."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+from conftest import GOOD
+
+from labkit.grade.marks import grade
+from labkit.grade.sandbox import Limits
+
+pytestmark = pytest.mark.usefixtures("isolated")
+TIGHT = Limits(cpu_seconds=3, seconds=60, memory=400 * 1024**2, processes=12, disk=20 * 1024**2)
+
+# What ends the process, or breaks a limit: source of the cells, words of the reason.
+ENDED = {
+    "endless loop": (["while True:\n    pass"], "computed for longer"),
+    "endless loop in the function": (["def double(x):\n    while True:\n        pass"], "computed"),
+    "fork bomb": (["import os\nwhile True:\n    os.fork()"], "processes"),
+    "fork bomb of a shell": (["!bomb() { bomb | bomb & }; bomb; sleep 20"], "processes"),
+    "memory bomb": (["x = []\nwhile True:\n    x.append(bytearray(2**25))"], "memory"),
+    "memory bomb of children": (
+        [
+            "import os, time\nfor _ in range(8):\n    if os.fork() == 0:\n"
+            "        x = bytearray(10**8)\n        time.sleep(20)",
+            "time.sleep(20)",
+        ],
+        "memory",
+    ),
+    "leaves at once": (["import os\nos._exit(0)"], "ended its process"),
+    "aborts": (["import os\nos.abort()"], "ended its process"),
+    "crashes": (["import ctypes\nctypes.string_at(0)"], "ended its process"),
+    "kills everybody": (
+        ["import os\nos.kill(-1, 9)", "os.kill(os.getpid(), 9)"],
+        "ended its process",
+    ),
+    "closes the pipe": (
+        ["import os\nos.closerange(3, 64)"],
+        "ended its process",
+    ),
+    "says nonsense on the pipe": (
+        [
+            "import os\nfor n in range(3, 64):\n    try:\n        os.write(n, b'nonsense\\n')\n"
+            "    except OSError:\n        pass"
+        ],
+        "",
+    ),
+    "waits for ever in a child": (
+        ["import subprocess\nsubprocess.run(['sleep', '1000'])"],
+        "took longer than",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ENDED)
+def test_what_breaks_a_limit_is_ended_and_told(write, name):
+    cells, reason = ENDED[name]
+    limits = Limits(**vars(TIGHT) | {"seconds": 4}) if name.startswith("waits") else TIGHT
+    found = grade(write(*cells), None, limits=limits)
+    assert found.points == 0
+    assert found.problem and reason in found.problem
+
+
+# What goes on: the good answer that comes after counts.
+HARMLESS = {
+    "endless output": "for _ in range(100_000):\n    print('x' * 1000)",
+    "endless errors": "import sys\nfor _ in range(100_000):\n    sys.stderr.write('x' * 1000)",
+    "kills its parent": "import os\nfor pid in {os.getppid(), 1}:\n    os.kill(pid, 9)",
+    "sys.exit": "import sys\nsys.exit(1)",
+    "asks for input": "name = input('Your name?')",
+    "interrupts itself": "raise KeyboardInterrupt",
+    "no Python": "this is no Python at all",
+    "shell magic": "!rm -rf /usr/bin /lib64 ~ ; echo done",
+    "deletes its tools": "import gc\ngc.disable()\n%reset -f",
+    "another language": "%%bash\nrm -rf ~ /private /usr/bin",
+    "unknown magic": "%no_such_magic",
+    "installs a package": "%pip install requests",
+    "opens a socket": "import socket\nsocket.create_connection(('1.1.1.1', 53), timeout=2)",
+    "listens": "import socket\ns = socket.socket()\ns.bind(('127.0.0.1', 8888))\ns.listen()",
+    "fills the disk": "with open('big', 'wb') as file:\n    for _ in range(100):\n"
+    "        file.write(bytes(10**6))",
+    "many files": "for n in range(3000):\n    open(f'file{n}', 'w').close()",
+    "catches everything": "import signal\nfor n in range(1, 32):\n    try:\n"
+    "        signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError):\n        pass",
+    "a thread that outlives": "import threading, time\n"
+    "threading.Thread(target=time.sleep, args=(1000,)).start()",
+    "a child that outlives": "import subprocess\nsubprocess.Popen(['sleep', '1000'])",
+    "recursion": "def f():\n    return f()\n\nf()",
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_does_no_harm_costs_nothing(write, name):
+    found = grade(write(HARMLESS[name], GOOD), None, limits=TIGHT)
+    assert (found.points, found.problem) == (2, "")
+
+
+def test_nothing_outlives_its_submission(write):
+    mark = "sleep 98765"
+    grade(
+        write(f"import subprocess\nsubprocess.Popen('{mark}'.split(), start_new_session=True)"),
+        None,
+    )
+    running = [
+        path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if os.access(path, os.R_OK)
+    ]
+    assert not [words for words in running if words.startswith(mark)]
+
+
+# --- what it must not see or change ---------------------------------------------------------------
+
+LOOK = """
+from pathlib import Path
+def double(x):
+    return x + x
+seen = []
+for place in PLACES:
+    try:
+        place = Path(place)
+        seen.append(place.read_text() if place.is_file() else str(list(place.iterdir())))
+    except OSError:
+        pass
+why = ' '.join(seen)
+"""
+
+
+def test_it_sees_no_other_submission_no_home_and_no_check(write, tmp_path, monkeypatch):
+    other = write("secret = 'of another student'", name="other.ipynb")
+    hidden = tmp_path / "hidden.py"
+    hidden.write_text("SECRET = 'of the teacher'")
+    places = [str(place) for place in (other.path, other.path.parent, hidden)]
+    places += [str(Path.home() / ".ssh"), str(Path(__file__).parents[2] / "book"), "/etc/passwd"]
+    found = grade(write(LOOK.replace("PLACES", repr(places)), name="spy.ipynb"), None)
+    assert found.problem == "" and found.words["9.2"] == ""
+
+
+def test_it_changes_nothing_outside(write):
+    course = Path(__file__).parents[2]
+    files = [course / "labkit" / "metrics.py", course / "README.md"]
+    before = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    overwrite = "\n".join(
+        f"try:\n    open({str(path)!r}, 'w').write('mine')\nexcept OSError:\n    pass"
+        for path in [*files, "/x", "/usr/x", "/dev/shm/x"]
+    )
+    found = grade(
+        write(overwrite, "import shutil\nshutil.rmtree('/', ignore_errors=True)", GOOD), None
+    )
+    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in files] == before
+    assert not Path("/x").exists() and not Path("/usr/x").exists()
+    assert found.problem == ""
+
+
+def test_environment_and_arguments_tell_nothing(write, monkeypatch):
+    monkeypatch.setenv("TEACHERS_TOKEN", "secret")
+    found = grade(write("import os\nwhy = ' '.join(sorted(os.environ))"), None)
+    assert "TEACHERS_TOKEN" not in found.words["9.2"]
+
+
+# --- what gains no score --------------------------------------------------------------------------
+
+WORK = """import sys
+def says(*values):
+    sys.modules['__main__'].Work.attempt = lambda *_, **__: values[0] if len(values) == 1 else [
+        {'value': value, 'error': None, 'changed': False} for value in values]
+"""
+CHEATS = {
+    "changes the checks": "import labkit.check.task as t\nt.Task.judge = lambda *_: None\n"
+    "t.Answer.passed = True",
+    "changes the worker": WORK + "says({'plain': True}, {'plain': True})",
+    "says that it passed": WORK + "says({'passed': True, 'points': 100})",
+    "sends code in the place of data": WORK + "says({'array': 'gASVAAAA'}, {'array': 'gASVAAAA'})",
+    "sends too much": WORK + "says('x' * (80 * 1024**2))",
+    "sends a deep nest": WORK + "d = {'plain': 1}\nfor _ in range(400):\n    d = {'list': [d]}\n"
+    "says(d, d)",
+    "writes false results": "open('results.json', 'w').write('{\"score\": 100}')",
+    "an object equal to everything": "class Yes:\n    __eq__ = lambda *_: True\n"
+    "    __array__ = lambda *_, **__: 1 / 0\n\ndef double(x):\n    return Yes()",
+    "an array that lies": "import numpy as np\nclass Lies(np.ndarray):\n    shape = (3,)\n\n"
+    "def double(x):\n    return np.zeros(9).view(Lies)",
+}
+
+
+@pytest.mark.parametrize("name", CHEATS)
+def test_no_score_is_gained(write, name):
+    found = grade(write(CHEATS[name]), None, limits=Limits(memory=1024**3))
+    assert found.points == 0
+
+
+def test_a_hidden_check_stays_outside_and_counts(write):
+    from labkit.check import Task
+
+    more = {"9.1": Task("9.1", "double", "", cases=((2.5,),), right=lambda value: 2 * value)}
+    assert grade(write(GOOD), None, more).points == 2
+    by_heart = (
+        "def double(x):\n    return [2, 4, 6] if hasattr(x, 'shape') else 14\n\nwhy = 'a b c'"
+    )
+    found = grade(write(by_heart), None, more)
+    assert found.points == 1
+    assert found.answers["9.1"].hint == "A hidden check is not passed."
+    assert "2.5" not in repr(found)
+
+
+def test_looking_for_the_answer_is_noted(write):
+    found = grade(write(GOOD, "import inspect\ninspect.getsource(double)"), None)
+    assert any("getsource" in note for note in found.notes)

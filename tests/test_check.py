@@ -1,0 +1,245 @@
+"""The checks of the labs: what a student is told, whatever the answer does."""
+
+import json
+import queue
+import sys
+
+import jupyter_client
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labkit import check
+from labkit.check import NotDone, Task, hand_in, waiting
+from labkit.check import metrics as lab
+from labkit.check.task import short
+from labkit.check.writing import Question
+
+DOUBLE = Task(
+    "9.1",
+    "double",
+    "Twice the value.",
+    cases=((np.array([1, 2, 3]),), (np.array([0.5]),)),
+    right=lambda value: 2 * value,
+    mistakes=((lambda value: value**2, "This is the square."),),
+)
+
+
+def test_a_right_answer_is_done():
+    answer = DOUBLE(lambda value: value + value)
+    assert answer.passed and repr(answer) == "✓ Task 9.1, double: done."
+
+
+def test_a_wrong_answer_says_what_was_tried_expected_and_got():
+    answer = DOUBLE(lambda value: value + 1)
+    assert not answer.passed
+    assert repr(answer).splitlines() == [
+        "✗ Task 9.1, double: not right yet.",
+        "  Tried: double(value=[1, 2, 3])",
+        "  Expected: [2, 4, 6]",
+        "  Got: [2, 3, 4]",
+        "  Hint: The shape is right, the values are not. Work out what was tried by hand.",
+    ]
+
+
+def test_a_known_mistake_has_a_hint_of_its_own():
+    assert DOUBLE(lambda value: value * value).hint == "This is the square."
+
+
+def test_the_first_case_that_fails_is_told():
+    answer = DOUBLE(lambda value: 2 * value if len(value) > 1 else value)
+    assert answer.tried == "double(value=[0.5])"
+
+
+@pytest.mark.parametrize("unsolved", [..., None])
+def test_what_is_not_there_is_not_done(unsolved):
+    assert DOUBLE(unsolved).state == "not done yet"
+
+
+def test_a_stub_is_not_done():
+    def double(value):
+        raise NotDone("9.1")
+
+    assert repr(DOUBLE(double)) == "○ Task 9.1, double: not done yet."
+
+
+def test_an_error_around_a_stub_is_not_done_either():
+    def double(value):
+        raise RuntimeError(f"in user code: {NotDone('9.1')}")
+
+    assert DOUBLE(double).state == "not done yet"
+
+
+def test_a_result_in_the_place_of_the_function_is_told_apart():
+    assert "without brackets" in DOUBLE(np.array([2, 4])).hint
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), SystemExit(3), RecursionError(), KeyError("a")]
+)
+def test_an_answer_that_fails_is_an_answer(error):
+    def double(value):
+        raise error
+
+    assert type(error).__name__ in DOUBLE(double).got
+
+
+def test_a_changed_argument_is_found_and_spoils_no_other_case():
+    def double(value):
+        value *= 0
+        return value
+
+    assert "Work on a copy" in DOUBLE(double).hint
+    assert DOUBLE.cases[0][0].tolist() == [1, 2, 3]
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner),
+)
+
+
+@given(values)
+def test_no_result_makes_a_check_raise(value):
+    answer = DOUBLE(lambda _: value)
+    assert not answer.passed
+    assert repr(answer) and answer._repr_html_()
+
+
+def test_a_case_that_has_to_fail():
+    def root(value):
+        if value < 0:
+            raise ValueError(value)
+        return value**0.5
+
+    task = Task("9.2", "root", "", cases=((4,), (-1,)), right=root)
+    assert task(root).passed
+    answer = task(lambda value: abs(value) ** 0.5)
+    assert answer.expected == "an error" and "has to end in an error" in answer.hint
+
+
+@pytest.mark.parametrize("wanted", [True, "seven", None])
+def test_an_array_in_the_place_of_a_plain_value_is_wrong(wanted):
+    task = Task("9.6", "f", "", cases=((1,),), right=lambda _: {"value": wanted})
+    assert not task(lambda _: {"value": np.array([True, False])}).passed
+    assert task(lambda _: {"value": wanted}).passed
+
+
+def test_whole_numbers_can_be_asked_for():
+    task = Task("9.3", "ones", "", cases=((2,),), right=lambda n: np.ones(n, int), whole=True)
+    assert task(lambda n: np.ones(n, "uint8")).passed
+    assert "whole numbers" in task(lambda n: np.ones(n)).hint
+
+
+def test_axes_of_length_one_count_if_asked():
+    case = {"cases": ((2,),), "right": lambda n: np.ones((1, n))}
+    assert Task("9.4", "ones", "", **case)(np.ones).passed
+    assert "(1, 2)" in Task("9.4", "ones", "", **case, strict=True)(np.ones).hint
+
+
+def test_parts_are_compared_by_name():
+    task = Task(
+        "9.5",
+        "halve",
+        "",
+        cases=((3,),),
+        right=lambda n: n / 2,
+        use=lambda function, n: {"value": function(n), "kind": type(function(n)).__name__},
+    )
+    assert task(lambda n: n / 2).passed
+    assert task(lambda n: n // 2).hint.startswith("value:")
+    assert task(lambda n: np.float64(n / 2)).hint == "kind: 'float64' is not 'float'."
+
+
+def test_a_hint_is_never_longer_than_a_screen_of_text():
+    huge = np.arange(10_000).reshape(100, 100)
+    assert short(huge) == "int64 array of shape (100, 100), from 0 to 9999"
+    assert len(short("a" * 5000)) < 250
+
+
+def test_an_answer_is_safe_as_html():
+    answer = DOUBLE(lambda value: "<script>alert(1)</script>")
+    assert "<script>" not in answer._repr_html_()
+
+
+def test_a_question_wants_words():
+    question = Question("9.9", "why", "Why?", words=3)
+    assert question("because it is").passed
+    assert question("because because because").got == "1"
+    assert question(["because"]).expected == "a text, in quotes"
+
+
+def test_the_hand_in_lists_every_task_of_the_lab_in_order():
+    shown = hand_in(lab, {"iou_coefficient": lab.iou_coefficient.right, "which_score": 3})
+    numbers = [answer.number for answer in shown.answers]
+    assert numbers == sorted(numbers) and len(numbers) >= 4
+    states = {answer.name: answer.state for answer in shown.answers}
+    assert states["iou_coefficient"] == "done"
+    assert states["dice_coefficient"] == "not done yet"
+    assert states["which_score"] == "not right yet"
+    assert f"1 of {len(numbers)} tasks are done." in repr(shown)
+    assert "Download .ipynb" in shown._repr_html_()
+
+
+# --- a notebook in which tasks are open -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    manager, client = jupyter_client.manager.start_new_kernel(kernel_name="python3")
+    yield client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def run(client, source):
+    """Status and texts of a cell."""
+    asked = client.execute(source)
+    said = []
+    while True:
+        message = client.get_iopub_msg(timeout=60)
+        if message["parent_header"].get("msg_id") != asked:
+            continue
+        content = message["content"]
+        if message["msg_type"] == "status" and content["execution_state"] == "idle":
+            break
+        said += [content.get("text") or content.get("data", {}).get("text/markdown")]
+        said += [content.get("ename")]
+    while True:
+        try:
+            reply = client.get_shell_msg(timeout=60)
+        except queue.Empty:
+            raise AssertionError("no reply") from None
+        if reply["parent_header"].get("msg_id") == asked:
+            return reply["content"]["status"], [text for text in said if text]
+
+
+def test_cells_wait_for_a_task_and_the_others_run(kernel):
+    stub = "from labkit.check import NotDone\ndef f(x):\n    raise NotDone('9.1')"
+    assert run(kernel, stub)[0] == "ok"
+    run(kernel, "y = 'old'\nz = 1")
+    assert run(kernel, "z = 2\ny = f(3)\nw = y") == ("ok", ["*This cell waits for task 9.1.*"])
+    assert run(kernel, "y") == ("ok", ["*This cell waits for task 9.1.*"])
+    assert run(kernel, "v = [w]") == ("ok", ["*This cell waits for task 9.1.*"])
+    assert run(kernel, "assert z == 2")[0] == "ok"  # what the cell had done before stays
+    status, said = run(kernel, "missing_name")
+    assert (status, said) == ("error", ["NameError"])
+    status, said = run(kernel, "1 / 0")
+    assert (status, said) == ("error", ["ZeroDivisionError"])
+    assert run(kernel, "def f(x):\n    return x\ny = f(3)\nassert y == 3")[0] == "ok"
+
+
+def test_names_that_a_cell_sets_are_found():
+    source = (
+        "a = 1\nfor b, c in []:\n    d = 2\nwith x as e:\n    pass\n[f for f in []]\ndef g(): h = 1"
+    )
+    assert waiting.unset(source, 1) == ["a", "b", "c", "d", "e", "g"]
+    assert waiting.unset(source, 2)[0] == "b"
+    assert waiting.unset("%pip install x", 1) == []
+
+
+def test_outside_a_notebook_nothing_is_hooked(monkeypatch):
+    monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    waiting.start()
+    assert json.dumps(check.__all__)
