@@ -1,0 +1,227 @@
+"""The labs: made from the chapters, so that they can't drift from them."""
+
+import ast
+import importlib
+import importlib.util
+import json
+import re
+import warnings
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from labkit.check import Task, handin
+from labkit.check.writing import Question
+
+BOOK = Path(__file__).parents[1] / "book"
+spec = importlib.util.spec_from_file_location("labs", BOOK / "labs.py")
+labs = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(labs)
+each_lab = pytest.mark.parametrize("name", labs.CHECKS)
+
+
+def solutions(name):
+    """Solution cells of a chapter by the number of their task."""
+    cells = labs.chapter(name).cells
+    return {number: cell for cell in cells if (number := labs.number_of(cell))}
+
+
+def committed(name):
+    return nbformat.read(BOOK / "labs" / f"{name}.ipynb", as_version=4)
+
+
+@each_lab
+def test_a_lab_is_what_its_chapter_gives(name):
+    """If this fails: python book/labs.py"""
+    written = (BOOK / "labs" / f"{name}.ipynb").read_text(encoding="utf-8")
+    assert labs.text(labs.lab(name)) == written
+
+
+@each_lab
+def test_each_task_has_one_solution_and_each_solution_a_task(name):
+    known = labs.known_tasks(labs.CHECKS[name])
+    assert list(known) == list(solutions(name)) and 4 <= len(known) <= 7
+    assert all(number.startswith(f"{int(name[:2])}.") for number in known)
+
+
+@each_lab
+def test_a_lab_is_the_chapter_less_its_solutions(name):
+    chapter, lab = labs.chapter(name), committed(name)
+    there = {cell.id: cell for cell in lab.cells}
+    for cell in chapter.cells:
+        if "book-only" in labs.tags(cell):
+            assert cell.id not in there
+        elif cell.cell_type == "code":
+            same = there[cell.id].source == cell.source
+            assert same == (labs.number_of(cell) is None), cell.id
+    made = {cell.id for cell in lab.cells} - {cell.id for cell in chapter.cells}
+    assert all("-lab-" in name or "-task-" in name for name in made), made
+
+
+@each_lab
+def test_no_solution_is_left_in_a_lab(name):
+    text = "\n".join(cell.source for cell in committed(name).cells)
+    for number, cell in solutions(name).items():
+        first = ast.parse(cell.source).body[0]
+        if isinstance(first, ast.Assign):
+            assert cell.source not in text, number
+            continue
+        functions = [first] if isinstance(first, ast.FunctionDef) else labs.methods(first)
+        for function in functions:
+            body = function.body[1:] if ast.get_docstring(function) else function.body
+            lines = cell.source.splitlines()[body[0].lineno - 1 : body[-1].end_lineno]
+            assert "\n".join(lines) not in text, number
+
+
+@each_lab
+def test_names_of_tasks_are_defined_once(name):
+    """Graders go by names."""
+    names = [task.name for task in labs.known_tasks(labs.CHECKS[name]).values()]
+    source = "\n".join(cell.source for cell in committed(name).cells if cell.cell_type == "code")
+    defined = [
+        node.name if hasattr(node, "name") else node.targets[0].id
+        for node in ast.parse(re.sub("^%", "#", source, flags=re.M)).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        or (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name))
+    ]
+    assert {task: defined.count(task) for task in names} == dict.fromkeys(names, 1)
+
+
+@each_lab
+def test_the_chapter_s_solutions_pass_every_check(name):
+    namespace = {}
+    kinds = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for cell in labs.chapter(name).cells:
+            if cell.cell_type != "code" or cell.source.startswith("@"):  # a widget
+                continue
+            for place, node in enumerate(ast.parse(cell.source).body):
+                if isinstance(node, kinds) or (place == 0 and labs.number_of(cell)):
+                    exec(compile(ast.Module([node], []), cell.id, "exec"), namespace)
+        lab = importlib.import_module(f"labkit.check.{labs.CHECKS[name]}")
+        shown = handin.hand_in(lab, namespace)
+    assert all(answer.passed for answer in shown.answers), shown.answers
+
+
+@each_lab
+def test_each_mistake_gets_its_own_hint_and_the_right_one_passes(name):
+    for task in labs.known_tasks(labs.CHECKS[name]).values():
+        if isinstance(task, Question):
+            continue
+        assert task(task.right).passed, task.name
+        for mistaken, hint in task.mistakes:
+            assert task(mistaken).hint == hint, task(mistaken)
+
+
+def test_there_are_about_thirty_tasks_with_texts():
+    tasks = [task for module in labs.CHECKS.values() for task in labs.known_tasks(module).values()]
+    assert 28 <= len(tasks) <= 42
+    for task in tasks:
+        assert isinstance(task, Task | Question)
+        assert f"`{task.name}" in task.text, task.number
+    questions = {task.number[0] for task in tasks if isinstance(task, Question)}
+    assert len(questions) >= 5
+
+
+def test_every_task_is_found_by_its_module():
+    lab = importlib.import_module("labkit.check.metrics")
+    assert [task.number for task in handin.tasks(lab).values()] == [f"4.{n}" for n in range(1, 7)]
+
+
+# --- the parts of the tool ------------------------------------------------------------------------
+
+
+def test_a_stub_keeps_arguments_docstring_and_what_comes_after():
+    source = 'def f(a, b=2):\n    """Sum."""\n    c = a\n    return c + b\n\nf(1)'
+    name, code = labs.stub(source, "9.1")
+    assert name == "f"
+    assert code.splitlines() == [
+        "def f(a, b=2):",
+        '    """Sum."""',
+        '    raise check.NotDone("9.1")  # your code takes the place of this line',
+        "",
+        "f(1)",
+    ]
+
+
+def test_a_stub_of_a_class_keeps_its_init():
+    source = "class C:\n  def __init__(self):\n    self.a = 1\n\n  def b(self):\n    return self.a"
+    name, code = labs.stub(source, "9.1")
+    assert name == "C" and "self.a = 1" in code and "return" not in code
+    compile(code, "stub", "exec")
+
+
+def test_a_stub_of_an_answer_is_its_name():
+    name, code = labs.stub('why = """\nBecause.\n"""\nlen(why)', "9.1")
+    assert name == "why" and code.splitlines()[0].startswith("why = ...")
+    assert code.splitlines()[1] == "len(why)"
+
+
+def test_boxes_figures_and_citations_become_plain_markdown():
+    source = """Before {cite}`a2020`.
+
+:::{admonition} Predict first
+:class: important
+How many?
+:::
+
+```{figure} _static/u.svg
+:alt: A U.
+:width: 420px
+
+The shape {cite}`b2021`.
+```
+
+[Data](02_data.ipynb), [web](https://example.org/a.ipynb) and [here](#up)."""
+    assert (
+        labs.plain(source)
+        == """Before.
+
+> **Predict first**
+>
+> How many?
+
+![A U.](../_static/u.svg)
+
+The shape.
+
+[Data](../02_data.ipynb), [web](https://example.org/a.ipynb) and [here](#up)."""
+    )
+
+
+# --- solutions in the book, or not ----------------------------------------------------------------
+
+
+def load_extension():
+    place = BOOK / "_ext" / "solutions.py"
+    found = importlib.util.spec_from_file_location("solutions", place)
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+@each_lab
+def test_a_book_with_solutions_apart_hides_each_of_them_and_nothing_else(name):
+    before = json.loads((BOOK / f"{name}.ipynb").read_text(encoding="utf-8"))
+    after = load_extension().without_solutions(json.loads(json.dumps(before)))
+    hidden = [c["id"] for c in after["cells"] if "remove-input" in c["metadata"].get("tags", [])]
+    assert hidden == [cell.id for cell in solutions(name).values()]
+    words = [cell for cell in after["cells"] if cell["id"].startswith("apart-")]
+    assert len(words) == len(hidden)
+    kept = [cell for cell in after["cells"] if not cell["id"].startswith("apart-")]
+    assert [cell["source"] for cell in kept] == [cell["source"] for cell in before["cells"]]
+
+
+@each_lab
+def test_what_is_not_in_the_chapter_s_path_is_folded(name):
+    """All behind the heading "In the lab"."""
+    cells = labs.chapter(name).cells
+    heads = [n for n, cell in enumerate(cells) if cell.source.startswith("## In the lab")]
+    assert len(heads) == 1
+    for cell in cells[heads[0] :]:
+        if labs.number_of(cell):
+            assert "hide-input" in labs.tags(cell), cell.id
+    assert not any("hide-input" in labs.tags(cell) for cell in cells[: heads[0]])
+    assert f"<labs/{name}.ipynb>" in cells[heads[0]].source
