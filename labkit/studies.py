@@ -1,8 +1,8 @@
-"""Experiments of chapter 11 that are more than one training of a recipe.
+"""Experiments of chapter 12 that are more than one training of a recipe.
 
 Each is a function of the data and a seed that yields rows, dicts that JSON can hold; ``labkit
 study NAME`` adds them to a file of that name beside the ledger. Trainings that were made here are
-loaded. ``study_cost`` trains nothing to its end: it measures what chapter 12 compares by.
+loaded. ``study_cost`` trains nothing to its end: it measures what models are compared by.
 """
 
 import tempfile

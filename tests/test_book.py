@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = [
     *sorted((ROOT / "book").glob("*.ipynb")),
     *sorted((ROOT / "book/back").glob("*.ipynb")),
+    *sorted((ROOT / "book/labs").glob("*.ipynb")),
 ]
 
 
@@ -33,7 +34,9 @@ def lengths(cells):
     return [len([line for line in cell.source.splitlines() if line.strip()]) for cell in cells]
 
 
-each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+each_notebook = pytest.mark.parametrize(
+    "path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
 
 
 @each_notebook

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 BOOK = Path(__file__).parents[1] / "book"
-NOTEBOOKS = sorted([*BOOK.glob("*.ipynb"), *BOOK.glob("back/*.ipynb")])
+NOTEBOOKS = sorted([*BOOK.glob("*.ipynb"), *BOOK.glob("back/*.ipynb"), *BOOK.glob("labs/*.ipynb")])
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_notebook_runs_through_nbval(notebook, tmp_path):
     settings = {
         "LABKIT_PROFILE": "smoke",
@@ -34,4 +34,4 @@ def test_notebook_runs_through_nbval(notebook, tmp_path):
 
 def test_there_is_a_notebook_for_each_chapter():
     chapters = [path.stem[:2] for path in NOTEBOOKS if path.parent == BOOK]
-    assert chapters == ["01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11"]
+    assert chapters == ["01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12"]

@@ -84,7 +84,7 @@ def overview(all_marks, tasks):
         for n in range(len(tasks) + 1)
     ]
     stuck = sum(bool(marks.problem) for marks in all_marks)
-    words = f"<p>{len(all_marks)} students; {stuck} notebooks did not run to their end.</p>"
+    words = f"<p>{stuck} of {len(all_marks)} notebooks did not run to their end.</p>"
     return f"<h1>Grades</h1>{words}<h2>Points</h2>{grid(('points', 'students', ''), rows)}"
 
 
@@ -109,6 +109,8 @@ def mistakes(all_marks, tasks):
 
 def near(all_marks):
     rows = [(text(a), text(b), f"{100 * share:.0f} %") for a, b, share in copies(all_marks)]
+    if not rows:
+        return "<h2>Nearly the same</h2><p>No two notebooks are.</p>"
     words = "<p>Of the lines that are not the lab's own. A question to ask, not a verdict.</p>"
     return f"<h2>Nearly the same</h2>{words}{grid(('student', 'student', 'in common'), rows)}"
 

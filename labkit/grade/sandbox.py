@@ -34,7 +34,7 @@ class Limits:
         disk: bytes in its folder.
     """
 
-    cpu_seconds: float = 120
+    cpu_seconds: float = 240
     seconds: float = 900
     memory: int = 4 * 1024**3
     processes: int = 32
