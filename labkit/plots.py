@@ -9,6 +9,7 @@ import itertools
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from labkit import classes
 
@@ -189,7 +190,7 @@ def differences(found):
         axis.errorbar(lines["mean"], places, xerr=reach, fmt="|", color="#0072B2", ms=12, capsize=3)
         axis.axvline(0, color="black", lw=1)
         axis.set_title(name, fontsize=11)
-        axis.locator_params(axis="x", nbins=4)
+        axis.locator_params(axis="x", nbins=4 if len(names) < 3 else 3)
         axis.grid(axis="x", alpha=0.3)
     axes[0][0].set_yticks(places, titles, fontsize=11)
     axes[0][0].invert_yaxis()
@@ -221,6 +222,9 @@ def trade_off(series, across, score="mean IoU", joined=()):
             look = {"fmt": next(marks), "color": next(shades), "capsize": 3, "ms": 8, "label": name}
             axis.errorbar(row[across], row[score], yerr=reach, **look)
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel(across, fontsize=11)
     axis.set_ylabel(score, fontsize=11)
     axis.grid(alpha=0.3, which="both")
