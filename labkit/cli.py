@@ -15,7 +15,7 @@ def main(arguments=None):
     options = parser().parse_args(arguments)
     try:
         options.action(options)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError) as error:
         print(f"labkit: {error}", file=sys.stderr)
         return 1
     return 0

@@ -80,6 +80,8 @@ def run(marks, cells, tasks, lab, hidden, limits):
                     answers[number] = judged(session, task, lab, hidden.get(number))
     except Ended as error:
         problem = str(error)
+    except Exception as error:  # what comes out may be made to break whoever judges it
+        problem = f"its answers can't be judged: {type(error).__name__}"
     written = {number: text for number, text in words.items() if isinstance(text, str)}
     return replace(marks, answers=answers, problem=problem, words=written)
 

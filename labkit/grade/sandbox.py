@@ -29,9 +29,9 @@ class Limits:
     Attributes:
         cpu_seconds: of computing in all its processes, so that a busy machine costs no marks.
         seconds: from its start to its end, for those that only wait.
-        memory: bytes in all its processes and its folder together.
+        memory: bytes in all its processes together, files in memory not counted.
         processes: at the same time, threads not counted.
-        disk: bytes in its folder.
+        disk: bytes in its folder, in shared memory, and in one file.
     """
 
     cpu_seconds: float = 240
@@ -41,7 +41,7 @@ class Limits:
     disk: int = 256 * 1024**2
 
 
-class Unsafe(RuntimeError):
+class Unsafe(OSError):
     """There is nothing to isolate with."""
 
 
@@ -89,8 +89,9 @@ def isolation(limits):
     for name, value in settings.items():
         words += ["--setenv", name, value]
     words += [*binds, "--proc", "/proc", "--dev", "/dev"]
-    words += ["--perms", "0777", "--size", str(limits.disk), "--tmpfs", PRIVATE]
-    words += ["--chdir", PRIVATE, "--remount-ro", "/"]
+    for folder in ("/dev/shm", PRIVATE):
+        words += ["--perms", "0777", "--size", str(limits.disk), "--tmpfs", folder]
+    words += ["--chdir", PRIVATE, "--remount-ro", "/dev", "--remount-ro", "/"]
     drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     drop += ["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
     return words + drop if root else words
@@ -107,7 +108,7 @@ class Sandbox:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=lower,
+            preexec_fn=lambda: lower(limits),
         )
         self.started = time.monotonic()
         threading.Thread(target=self.watch, daemon=True).start()
@@ -147,9 +148,10 @@ class Sandbox:
         self.process.wait()
 
 
-def lower():
-    """Limits that the kernel keeps by itself: no memory dumps, no flood of threads."""
+def lower(limits):
+    """Limits that the kernel keeps: no memory dumps, no huge file, no flood of threads."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limits.disk, limits.disk))
     if os.geteuid() == 0:  # another user's own programs count too
         resource.setrlimit(resource.RLIMIT_NPROC, (THREADS, THREADS))
     os.nice(5)  # whoever watches comes first
@@ -187,9 +189,10 @@ def cpu_seconds(pid):
 
 
 def memory(pid):
-    """Bytes of memory that a process has of its own."""
+    """Bytes of memory that a process has of its own or shares with its family, files apart."""
     try:
-        pages = (Path("/proc") / str(pid) / "statm").read_text().split()
+        lines = (Path("/proc") / str(pid) / "status").read_text().splitlines()
     except OSError:
         return 0
-    return (int(pages[1]) - int(pages[2])) * os.sysconf("SC_PAGE_SIZE")
+    kept = [line.split() for line in lines if line.startswith(("RssAnon:", "RssShmem:"))]
+    return 1024 * sum(int(fields[1]) for fields in kept)

@@ -53,10 +53,10 @@ class Session:
 
     def value(self, name):
         """The value of a variable, ``...`` if it is not set."""
-        found = self.ask("names", names=[name])
+        found = self.ask("value", name=name)
         try:
-            return unpack(found[name]["value"]) if name in found else ...
-        except (KeyError, TypeError, ValueError):
+            return ... if found is None else unpack(found)
+        except ValueError:
             return ...
 
     def ask(self, do, **request):
@@ -69,7 +69,7 @@ class Session:
             if not line.endswith(b"\n"):
                 raise Ended("it answers more than can be read" if len(line) == MOST else self.why())
             return json.loads(line)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise Ended(self.why()) from error
 
     def why(self):

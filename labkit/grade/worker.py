@@ -46,10 +46,10 @@ class Work:
             error = found
         return None if error is None else f"{type(error).__name__}: {error}"[:500]
 
-    def names(self, names):
-        """Which of these names the notebook has set, and to what kind of thing."""
-        there = {name: self.shell.user_ns[name] for name in names if name in self.shell.user_ns}
-        return {name: what(value) for name, value in there.items()}
+    def value(self, name):
+        """A variable of the notebook, packed; None if it is not set."""
+        found = self.shell.user_ns.get(name, ...)
+        return None if found is ... else pack(found)
 
     def attempt(self, name, cases=None, lab=None, number=None):
         """Outcomes of a function: for given cases, or for those of a task of labkit's own."""
@@ -64,18 +64,9 @@ class Work:
             task = Task("", name, "", tuple(map(unpack, cases)), right=None)
         function = self.shell.user_ns.get(name)
         if not callable(function):
-            return [{"value": pack(None), "error": ["NotDone", name], "changed": False}] * len(
-                task.cases
-            )
+            missing = {"value": pack(None), "error": ["NotDone", name], "changed": False}
+            return [missing] * len(task.cases)
         return [as_reply(task.attempt(function, case)) for case in task.cases]
-
-
-def what(value):
-    if value is ...:
-        return {"kind": "open"}
-    if callable(value):
-        return {"kind": "function"}
-    return {"kind": "value", "value": pack(value)}
 
 
 def as_reply(outcome):

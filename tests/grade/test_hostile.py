@@ -80,6 +80,8 @@ HARMLESS = {
     "listens": "import socket\ns = socket.socket()\ns.bind(('127.0.0.1', 8888))\ns.listen()",
     "fills the disk": "with open('big', 'wb') as file:\n    for _ in range(100):\n"
     "        file.write(bytes(10**6))",
+    "fills the shared memory": "with open('/dev/shm/big', 'wb') as file:\n"
+    "    for _ in range(100):\n        file.write(bytes(10**6))",
     "many files": "for n in range(3000):\n    open(f'file{n}', 'w').close()",
     "catches everything": "import signal\nfor n in range(1, 32):\n    try:\n"
     "        signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError):\n        pass",
@@ -175,6 +177,11 @@ CHEATS = {
     "sends too much": WORK + "says('x' * (80 * 1024**2))",
     "sends a deep nest": WORK + "d = {'plain': 1}\nfor _ in range(400):\n    d = {'list': [d]}\n"
     "says(d, d)",
+    "sends an array of a size that nobody has": WORK + "import base64, io\nimport numpy as np\n"
+    "f = io.BytesIO()\nnp.lib.format.write_array_header_1_0(f, {'descr': '<f8', "
+    "'fortran_order': False, 'shape': (10**13,)})\n"
+    "a = {'array': base64.b64encode(f.getvalue()).decode()}\nsays(a, a)",
+    "sends brackets without end": WORK + "import json\njson.dumps = lambda _: '[' * 10**6",
     "writes false results": "open('results.json', 'w').write('{\"score\": 100}')",
     "an object equal to everything": "class Yes:\n    __eq__ = lambda *_: True\n"
     "    __array__ = lambda *_, **__: 1 / 0\n\ndef double(x):\n    return Yes()",
