@@ -80,8 +80,6 @@ HARMLESS = {
     "listens": "import socket\ns = socket.socket()\ns.bind(('127.0.0.1', 8888))\ns.listen()",
     "fills the disk": "with open('big', 'wb') as file:\n    for _ in range(100):\n"
     "        file.write(bytes(10**6))",
-    "fills the shared memory": "with open('/dev/shm/big', 'wb') as file:\n"
-    "    for _ in range(100):\n        file.write(bytes(10**6))",
     "many files": "for n in range(3000):\n    open(f'file{n}', 'w').close()",
     "catches everything": "import signal\nfor n in range(1, 32):\n    try:\n"
     "        signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError):\n        pass",
@@ -137,6 +135,21 @@ def test_it_sees_no_other_submission_no_home_and_no_check(write, tmp_path, monke
     places += [str(Path.home() / ".ssh"), str(Path(__file__).parents[2] / "book"), "/etc/passwd"]
     found = grade(write(LOOK.replace("PLACES", repr(places)), name="spy.ipynb"), None)
     assert found.problem == "" and found.words["9.2"] == ""
+
+
+@pytest.mark.parametrize("folder", ["/private", "/dev/shm"])
+def test_what_it_can_write_is_limited(write, folder):
+    fill = f"""
+parts = 0
+try:
+    for parts in range(100):
+        with open('{folder}/' + str(parts), 'wb') as file:
+            file.write(bytes(10**6))
+    why = 'all was written'
+except OSError:
+    why = 'the disk is full'
+"""
+    assert grade(write(fill), None, limits=TIGHT).words["9.2"] == "the disk is full"
 
 
 def test_it_changes_nothing_outside(write):
