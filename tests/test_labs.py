@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from labkit import cli
 from labkit.check import Task, handin
 from labkit.check.writing import Question
 
@@ -123,6 +124,10 @@ def test_there_are_about_thirty_tasks_with_texts():
         assert f"`{task.name}" in task.text, task.number
     questions = {task.number[0] for task in tasks if isinstance(task, Question)}
     assert len(questions) >= 5
+
+
+def test_the_grader_knows_every_lab():
+    assert list(cli.LABS) == list(labs.CHECKS.values())
 
 
 def test_every_task_is_found_by_its_module():
