@@ -10,7 +10,7 @@ from labkit.check import handin
 from labkit.check.task import NOT_YET, WRONG, Answer
 from labkit.check.writing import Question
 from labkit.grade.collect import Unreadable, code_cells
-from labkit.grade.sandbox import Limits
+from labkit.grade.sandbox import Limits, Sandbox
 from labkit.grade.session import Ended, Session
 
 # Ways to ask the checks for the answer, which a teacher wants to know of.
@@ -43,7 +43,7 @@ class Marks:
         return sum(answer.passed for answer in self.answers.values())
 
 
-def grade(submission, lab, hidden=None, limits=Limits()):
+def grade(submission, lab, hidden=None, limits=Limits(), place=Sandbox):
     """The ``Marks`` of a submission. Never raises because of what it holds.
 
     Args:
@@ -51,6 +51,7 @@ def grade(submission, lab, hidden=None, limits=Limits()):
         lab: a module of ``labkit.check``, such as "metrics".
         hidden: more ``Task`` objects by number, see ``hidden_tasks``; an answer has to pass both.
         limits: of the sandbox.
+        place: as for ``session.Session``.
     """
     tasks = tasks_of(lab)
     none = {number: Answer(number, task.name, NOT_YET) for number, task in tasks.items()}
@@ -63,14 +64,14 @@ def grade(submission, lab, hidden=None, limits=Limits()):
     if found := sorted({match.group() for match in PEEKING.finditer("\n".join(cells))}):
         notes.append(f"its code says {', '.join(found)}")
     marks = Marks(submission.student, none, notes=tuple(notes), code=code)
-    return run(marks, cells, tasks, lab, hidden or {}, limits)
+    return run(marks, cells, tasks, lab, hidden or {}, lambda: Session(limits, place))
 
 
-def run(marks, cells, tasks, lab, hidden, limits):
+def run(marks, cells, tasks, lab, hidden, start):
     """The same marks with answers in them, as far as the submission got."""
     answers, words, problem = dict(marks.answers), {}, ""
     try:
-        with Session(limits) as session:
+        with start() as session:
             session.run(cells)
             for number, task in tasks.items():
                 if isinstance(task, Question):

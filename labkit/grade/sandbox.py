@@ -1,13 +1,12 @@
 """A place where a stranger's code can do no harm: no network, one folder, limits on all it uses.
 
-On Linux bubblewrap makes it. The code sees the system's libraries, this Python and ``labkit``, all
-read-only, and a private folder in memory; no home, no other submission, no hidden check. What it
-uses is watched from outside: whoever takes too much time, memory or too many processes is ended
-with everything that it started.
+On Linux bubblewrap makes it; ``container`` has another for where there is none. The code sees the
+system's libraries, this Python and ``labkit``, all read-only, and a private folder in memory; no
+home, no other submission, no hidden check. What it uses is watched from outside: whoever takes too
+much time, memory or too many processes is ended with everything that it started.
 """
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -41,17 +40,29 @@ class Limits:
     disk: int = 256 * 1024**2
 
 
+# What the code finds in its environment, wherever it runs.
+SETTINGS = {
+    "HOME": PRIVATE,
+    "TMPDIR": PRIVATE,
+    "LANG": "C.UTF-8",
+    "MPLBACKEND": "agg",
+    "PIP_NO_INDEX": "1",  # fails at once, where there is no network anyway
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "LABKIT_PROFILE": "smoke",
+    "LABKIT_DATA": "synthetic",
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
+    **dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "2"),
+}
+
+
 class Unsafe(OSError):
     """There is nothing to isolate with."""
 
 
 def check():
-    """Raise ``Unsafe``, with the remedy, unless submissions can be isolated here."""
+    """Raise ``Unsafe``, with the remedy, unless bubblewrap can isolate here."""
     if shutil.which("bwrap") is None:
-        raise Unsafe(
-            "bubblewrap is not here, so a submission could read and change your files: install it "
-            "(Debian and Ubuntu: apt install bubblewrap)"
-        )
+        raise Unsafe("bubblewrap is not here (Debian and Ubuntu: apt install bubblewrap)")
     try_out = [*isolation(Limits()), "/usr/bin/env", "true"]
     done = subprocess.run(try_out, capture_output=True, text=True)
     if done.returncode:
@@ -69,19 +80,9 @@ def isolation(limits):
         binds += ["--perms", "0755", "--dir", path]
     for path in dict.fromkeys(shown):
         binds += ["--ro-bind-try", path, path]
-    settings = {
+    settings = SETTINGS | {
         "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
-        "HOME": PRIVATE,
-        "TMPDIR": PRIVATE,
-        "LANG": "C.UTF-8",
-        "MPLBACKEND": "agg",
         "PYTHONPATH": str(Path(__file__).parents[2]),
-        "PIP_NO_INDEX": "1",  # fails at once, where there is no network anyway
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "LABKIT_PROFILE": "smoke",
-        "LABKIT_DATA": "synthetic",
-        **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
-        **dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "2"),
     }
     words = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
     if root := os.geteuid() == 0:  # root has no limit of threads, so the code runs as nobody
@@ -98,20 +99,27 @@ def isolation(limits):
 
 
 class Sandbox:
-    """A running command inside. ``ended`` says why it was ended, if it was."""
+    """A running Python module inside. ``ended`` says why it was ended, if it was."""
 
-    def __init__(self, command, limits=Limits()):
+    own = 2  # processes that bubblewrap needs itself
+    pause = 0.1  # seconds between two looks at what it uses
+
+    def __init__(self, module, limits=Limits()):
         self.limits, self.ended = limits, None
-        self.process = subprocess.Popen(
-            [*isolation(limits), *command],
+        self.process = self.start(module)
+        self.started = time.monotonic()
+        threading.Thread(target=self.watch, daemon=True).start()
+
+    def start(self, module):
+        """The process, with pipes for its input and output."""
+        return subprocess.Popen(
+            [*isolation(self.limits), sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=lambda: lower(limits),
+            preexec_fn=lambda: lower(self.limits),
         )
-        self.started = time.monotonic()
-        threading.Thread(target=self.watch, daemon=True).start()
 
     def watch(self):
         """End the command when it is over a limit."""
@@ -119,27 +127,32 @@ class Sandbox:
             if found := self.over():
                 self.end(found)
                 return
-            time.sleep(0.1)
+            time.sleep(self.pause)
 
     def over(self):
         """Which limit is broken, in words, or None."""
         if time.monotonic() - self.started > self.limits.seconds:
             return f"took longer than {self.limits.seconds:g} s"
-        tree = family(self.process.pid)
-        if sum(map(cpu_seconds, tree)) > self.limits.cpu_seconds:
+        processes, seconds, held = self.used()
+        if seconds > self.limits.cpu_seconds:
             return f"computed for longer than {self.limits.cpu_seconds:g} s"
-        if len(tree) > self.limits.processes + 2:  # bubblewrap's own two
+        if processes > self.limits.processes:
             return f"started more than {self.limits.processes} processes"
-        if sum(map(memory, tree)) > self.limits.memory:
+        if held > self.limits.memory:
             return f"took more than {self.limits.memory / 1024**3:.1f} GB of memory"
         return None
+
+    def used(self):
+        """Processes, seconds of computing and bytes of memory of all that runs inside."""
+        tree = family(self.process.pid)
+        return len(tree) - self.own, sum(map(cpu_seconds, tree)), sum(map(memory, tree))
 
     def end(self, why=None):
         """Kill all that runs inside: with the first process of its own space, the others go."""
         self.ended = self.ended or why
         if self.process.poll() is not None:  # its number may be another process's by now
             return
-        for pid in [*reversed(family(self.process.pid))]:
+        for pid in reversed(family(self.process.pid)[1:]):
             try:
                 os.kill(pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
@@ -150,6 +163,8 @@ class Sandbox:
 
 def lower(limits):
     """Limits that the kernel keeps: no memory dumps, no huge file, no flood of threads."""
+    import resource  # Windows has none, and imports this file for its ``Limits``
+
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits.disk, limits.disk))
     if os.geteuid() == 0:  # another user's own programs count too
@@ -158,9 +173,9 @@ def lower(limits):
 
 
 def family(pid):
-    """A process and all below it."""
+    """A process and all below it, as far as the system tells."""
     children = {}
-    for entry in Path("/proc").iterdir():
+    for entry in Path("/proc").glob("*"):  # nothing where there is no such folder
         if entry.name.isdigit() and (parent := parent_of(entry.name)) is not None:
             children.setdefault(parent, []).append(int(entry.name))
     found = [pid]

@@ -9,7 +9,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from labkit.check import Task
 from labkit.check.writing import Question
-from labkit.grade import collect, course, marks, sandbox
+from labkit.grade import collect, container, course, marks, sandbox
 
 TASKS = {
     "9.1": Task(
@@ -32,10 +32,32 @@ def small_lab(monkeypatch):
         monkeypatch.setattr(module, "tasks_of", lambda lab: TASKS)
 
 
+def bubblewrap():
+    sandbox.check()
+    return sandbox.Sandbox
+
+
+def docker():
+    """Where its image has been made, which takes minutes: ``labkit grade`` makes it."""
+    if container.shutil.which("docker") is None or not container.image_is_here():
+        raise sandbox.Unsafe("Docker or labkit's image for it is not here")
+    return container.Container
+
+
 @pytest.fixture
 def isolated():
+    """For what needs a sandbox, whichever."""
     try:
-        sandbox.check()
+        bubblewrap()
+    except sandbox.Unsafe as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(params=[bubblewrap, docker], ids=lambda find: find.__name__)
+def place(request):
+    """What isolates, each that is here."""
+    try:
+        return request.param()
     except sandbox.Unsafe as reason:
         pytest.skip(str(reason))
 

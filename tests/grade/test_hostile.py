@@ -10,7 +10,6 @@ from conftest import GOOD
 from labkit.grade.marks import grade
 from labkit.grade.sandbox import Limits
 
-pytestmark = pytest.mark.usefixtures("isolated")
 TIGHT = Limits(cpu_seconds=3, seconds=60, memory=400 * 1024**2, processes=12, disk=20 * 1024**2)
 
 # What ends the process, or breaks a limit: source of the cells, words of the reason.
@@ -54,10 +53,10 @@ ENDED = {
 
 
 @pytest.mark.parametrize("name", ENDED)
-def test_what_breaks_a_limit_is_ended_and_told(write, name):
+def test_what_breaks_a_limit_is_ended_and_told(place, write, name):
     cells, reason = ENDED[name]
     limits = Limits(**vars(TIGHT) | {"seconds": 4}) if name.startswith("waits") else TIGHT
-    found = grade(write(*cells), None, limits=limits)
+    found = grade(write(*cells), None, limits=limits, place=place)
     assert found.points == 0
     assert found.problem and reason in found.problem
 
@@ -91,16 +90,17 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_does_no_harm_costs_nothing(write, name):
-    found = grade(write(HARMLESS[name], GOOD), None, limits=TIGHT)
+def test_what_does_no_harm_costs_nothing(place, write, name):
+    found = grade(write(HARMLESS[name], GOOD), None, limits=TIGHT, place=place)
     assert (found.points, found.problem) == (2, "")
 
 
-def test_nothing_outlives_its_submission(write):
+def test_nothing_outlives_its_submission(place, write):
     mark = "sleep 98765"
     grade(
         write(f"import subprocess\nsubprocess.Popen('{mark}'.split(), start_new_session=True)"),
         None,
+        place=place,
     )
     running = [
         path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -127,18 +127,19 @@ why = ' '.join(seen)
 """
 
 
-def test_it_sees_no_other_submission_no_home_and_no_check(write, tmp_path, monkeypatch):
+def test_it_sees_no_other_submission_no_home_and_no_check(place, write, tmp_path, monkeypatch):
     other = write("secret = 'of another student'", name="other.ipynb")
     hidden = tmp_path / "hidden.py"
     hidden.write_text("SECRET = 'of the teacher'")
     places = [str(place) for place in (other.path, other.path.parent, hidden)]
-    places += [str(Path.home() / ".ssh"), str(Path(__file__).parents[2] / "book"), "/etc/passwd"]
-    found = grade(write(LOOK.replace("PLACES", repr(places)), name="spy.ipynb"), None)
+    places += [str(Path.home() / ".ssh"), str(Path(__file__).parents[2] / "book"), "/etc/shadow"]
+    spy = write(LOOK.replace("PLACES", repr(places)), name="spy.ipynb")
+    found = grade(spy, None, place=place)
     assert found.problem == "" and found.words["9.2"] == ""
 
 
 @pytest.mark.parametrize("folder", ["/private", "/dev/shm"])
-def test_what_it_can_write_is_limited(write, folder):
+def test_what_it_can_write_is_limited(place, write, folder):
     fill = f"""
 parts = 0
 try:
@@ -149,10 +150,10 @@ try:
 except OSError:
     why = 'the disk is full'
 """
-    assert grade(write(fill), None, limits=TIGHT).words["9.2"] == "the disk is full"
+    assert grade(write(fill), None, limits=TIGHT, place=place).words["9.2"] == "the disk is full"
 
 
-def test_it_changes_nothing_outside(write):
+def test_it_changes_nothing_outside(place, write):
     course = Path(__file__).parents[2]
     files = [course / "labkit" / "metrics.py", course / "README.md"]
     before = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
@@ -161,16 +162,18 @@ def test_it_changes_nothing_outside(write):
         for path in [*files, "/x", "/usr/x", "/dev/shm/x"]
     )
     found = grade(
-        write(overwrite, "import shutil\nshutil.rmtree('/', ignore_errors=True)", GOOD), None
+        write(overwrite, "import shutil\nshutil.rmtree('/', ignore_errors=True)", GOOD),
+        None,
+        place=place,
     )
     assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in files] == before
     assert not Path("/x").exists() and not Path("/usr/x").exists()
     assert found.problem == ""
 
 
-def test_environment_and_arguments_tell_nothing(write, monkeypatch):
+def test_environment_and_arguments_tell_nothing(place, write, monkeypatch):
     monkeypatch.setenv("TEACHERS_TOKEN", "secret")
-    found = grade(write("import os\nwhy = ' '.join(sorted(os.environ))"), None)
+    found = grade(write("import os\nwhy = ' '.join(sorted(os.environ))"), None, place=place)
     assert "TEACHERS_TOKEN" not in found.words["9.2"]
 
 
@@ -204,25 +207,25 @@ CHEATS = {
 
 
 @pytest.mark.parametrize("name", CHEATS)
-def test_no_score_is_gained(write, name):
-    found = grade(write(CHEATS[name]), None, limits=Limits(memory=1024**3))
+def test_no_score_is_gained(place, write, name):
+    found = grade(write(CHEATS[name]), None, limits=Limits(memory=1024**3), place=place)
     assert found.points == 0
 
 
-def test_a_hidden_check_stays_outside_and_counts(write):
+def test_a_hidden_check_stays_outside_and_counts(place, write):
     from labkit.check import Task
 
     more = {"9.1": Task("9.1", "double", "", cases=((2.5,),), right=lambda value: 2 * value)}
-    assert grade(write(GOOD), None, more).points == 2
+    assert grade(write(GOOD), None, more, place=place).points == 2
     by_heart = (
         "def double(x):\n    return [2, 4, 6] if hasattr(x, 'shape') else 14\n\nwhy = 'a b c'"
     )
-    found = grade(write(by_heart), None, more)
+    found = grade(write(by_heart), None, more, place=place)
     assert found.points == 1
     assert found.answers["9.1"].hint == "A hidden check is not passed."
     assert "2.5" not in repr(found)
 
 
-def test_looking_for_the_answer_is_noted(write):
-    found = grade(write(GOOD, "import inspect\ninspect.getsource(double)"), None)
+def test_looking_for_the_answer_is_noted(place, write):
+    found = grade(write(GOOD, "import inspect\ninspect.getsource(double)"), None, place=place)
     assert any("getsource" in note for note in found.notes)

@@ -1,0 +1,67 @@
+"""How long a class takes to be graded.
+
+    python -m benchmarks.grading                     100 notebooks of the lab of chapter 4
+    python -m benchmarks.grading 05_training --size 10
+
+The class: the lab with none, one, two, ... all of its tasks solved, again and again.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from itertools import cycle, islice
+from pathlib import Path
+
+import nbformat
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "book"))
+import labs
+
+
+def main():
+    options = argparse.ArgumentParser(prog="python -m benchmarks.grading", description=__doc__)
+    options.formatter_class = argparse.RawDescriptionHelpFormatter
+    options.add_argument("lab", nargs="?", default="04_metrics", choices=labs.CHECKS)
+    options.add_argument("--size", type=int, default=100)
+    options = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        write_class(options.lab, options.size, Path(folder) / "class")
+        start = time.monotonic()
+        marks = grade(options.lab, Path(folder))
+        seconds = time.monotonic() - start
+    cores = len(os.sched_getaffinity(0))
+    print(f"{len(marks)} notebooks of {options.lab}, {cores} cores: {seconds / 60:.1f} min")
+    print(f"{seconds / len(marks):.1f} s a notebook; points {sum(one.points for one in marks)}")
+    print("problems:", sorted({one.problem for one in marks} - {""}) or "none")
+
+
+def grade(lab, folder):
+    from labkit.grade import course
+
+    return course.grade_class(folder / "class", labs.CHECKS[lab], folder / "graded")
+
+
+def write_class(lab, size, folder):
+    """Notebooks of students who did more and more of a lab."""
+    folder.mkdir()
+    tasks = len(labs.known_tasks(labs.CHECKS[lab]))
+    for number, done in enumerate(islice(cycle(range(tasks + 1)), size)):
+        notebook = partly_solved(lab, done)
+        notebook.cells[-1].source += f"\nstudent = {number}"
+        nbformat.write(notebook, folder / f"student {number:03}.ipynb")
+
+
+def partly_solved(lab, done):
+    """The lab with its first ``done`` tasks solved as the chapter does."""
+    solved = [cell for cell in labs.chapter(lab).cells if labs.number_of(cell)][:done]
+    solutions = {cell.id: cell.source for cell in solved}
+    notebook = labs.lab(lab)
+    for cell in notebook.cells:
+        cell.source = solutions.get(cell.id, cell.source)
+    return notebook
+
+
+if __name__ == "__main__":
+    main()

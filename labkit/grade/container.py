@@ -1,0 +1,120 @@
+"""The sandbox on machines without bubblewrap, such as a Mac: a Docker container a submission.
+
+Its image holds the packages that ``labkit`` needs, in the versions that this Python has. ``labkit``
+itself is shown to it read-only, and nothing else of this machine.
+"""
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import uuid
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from labkit.grade.sandbox import NOBODY, PRIVATE, SETTINGS, THREADS, Sandbox, Unsafe
+
+LABEL = "labkit-grade"
+
+
+def check():
+    """Raise ``Unsafe``, with the remedy, unless Docker can isolate here; make its image."""
+    if shutil.which("docker") is None:
+        raise Unsafe("Docker is not here (docs.docker.com/get-docker)")
+    if (found := docker("info")).returncode:
+        raise Unsafe(f"Docker does not run: {last_line(found.stderr)}")
+    # Of a grader that was killed; what runs stays.
+    docker("container", "prune", "--force", "--filter", f"label={LABEL}")
+    if not image_is_here():
+        print("Making an image for Docker, once: some minutes.", file=sys.stderr)
+        found = docker("build", "--tag", image(), "-", input=dockerfile())
+        if found.returncode:
+            raise Unsafe(f"Docker can't make the image: {last_line(found.stderr)}")
+
+
+def image_is_here():
+    return docker("image", "inspect", image()).returncode == 0
+
+
+def docker(*words, **options):
+    return subprocess.run(["docker", *words], capture_output=True, text=True, **options)
+
+
+def last_line(text):
+    return text.strip().rpartition("\n")[2]
+
+
+def dockerfile():
+    """What the image is made of."""
+    needed = [Requirement(line) for line in metadata.requires("labkit")]
+    here = [one.name for one in needed if not one.marker or one.marker.evaluate({"extra": ""})]
+    pins = " ".join(f"{name}=={metadata.version(name)}" for name in here)
+    version = ".".join(map(str, sys.version_info[:2]))
+    return f"FROM python:{version}-slim\nRUN pip install --no-cache-dir {pins}\n"
+
+
+def image():
+    """The image's name, which stands for its content."""
+    return f"{LABEL}:{hashlib.sha256(dockerfile().encode()).hexdigest()[:12]}"
+
+
+class Container(Sandbox):
+    """A ``Sandbox`` made by Docker."""
+
+    own = 1  # Docker's own init
+    pause = 0.3  # a look is a command of Docker's
+
+    def start(self, module):
+        self.name = f"{LABEL}-{uuid.uuid4().hex}"
+        return subprocess.Popen(
+            [*isolation(self.name, self.limits), image(), "python", "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl+C is for the grader, which tidies up
+        )
+
+    def used(self):
+        lines = docker("top", self.name, "-eo", "pid,time,rss").stdout.splitlines()[1:]
+        table = [line.split() for line in lines]
+        computed = sum(seconds(time) for _, time, _ in table)
+        return len(table) - self.own, computed, 1024 * sum(int(rss) for *_, rss in table)
+
+    def end(self, why=None):
+        if self.ended is None and self.out_of_memory():  # the kernel was first
+            why = f"took more than {self.limits.memory / 1024**3:.1f} GB of memory"
+        self.ended = self.ended or why
+        docker("rm", "--force", self.name)
+        self.process.wait()
+
+    def out_of_memory(self):
+        return "true" in docker("inspect", "--format", "{{.State.OOMKilled}}", self.name).stdout
+
+
+def isolation(name, limits):
+    """The command before the image's name."""
+    words = ["docker", "run", "--interactive", "--init", "--name", name, "--label", LABEL]
+    words += ["--network", "none", "--read-only", "--cap-drop", "ALL", "--ipc", "private"]
+    words += ["--security-opt", "no-new-privileges", "--user", f"{NOBODY}:{NOBODY}"]
+    memory = f"{limits.memory + 2 * limits.disk}"  # files in memory count here
+    words += ["--memory", memory, "--memory-swap", memory, "--pids-limit", str(THREADS)]
+    words += ["--ulimit", "core=0", "--ulimit", f"fsize={limits.disk}"]
+    words += ["--shm-size", str(limits.disk), "--workdir", PRIVATE]
+    words += ["--tmpfs", f"{PRIVATE}:uid={NOBODY},gid={NOBODY},size={limits.disk}"]
+    package = Path(__file__).parents[1]
+    words += ["--mount", f"type=bind,source={package},target=/course/labkit,readonly"]
+    for key, value in {**SETTINGS, "PYTHONPATH": "/course"}.items():
+        words += ["--env", f"{key}={value}"]
+    return words
+
+
+def seconds(text):
+    """Seconds from what ps says: "01:02", "00:01:02" or "1-00:01:02"."""
+    days, _, rest = text.rpartition("-")
+    total = 0
+    for part in re.findall(r"\d+", rest):
+        total = 60 * total + int(part)
+    return total + 86400 * int(days or 0)

@@ -1,0 +1,82 @@
+"""What isolates is found, and nothing runs without it unless a teacher says so."""
+
+import subprocess
+
+import pytest
+from conftest import GOOD
+
+from labkit.grade import container, places, sandbox
+from labkit.grade.marks import grade
+from labkit.grade.sandbox import Limits, Unsafe
+
+
+@pytest.fixture
+def nothing_here(monkeypatch):
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
+
+
+def refuse():
+    raise Unsafe("not here")
+
+
+def test_bubblewrap_comes_before_docker(monkeypatch):
+    monkeypatch.setattr(sandbox, "check", lambda: None)
+    monkeypatch.setattr(container, "check", lambda: None)
+    assert places.find() is sandbox.Sandbox
+    monkeypatch.setattr(sandbox, "check", refuse)
+    assert places.find() is container.Container
+
+
+def test_who_trusts_the_submissions_still_isolates_them_where_that_is_possible(monkeypatch):
+    monkeypatch.setattr(sandbox, "check", lambda: None)
+    assert places.find(trusted=True) is sandbox.Sandbox
+
+
+@pytest.mark.usefixtures("nothing_here")
+def test_with_neither_the_way_out_is_told():
+    with pytest.raises(Unsafe, match="bubblewrap.*Docker.*--submissions-are-trusted"):
+        places.find()
+    assert places.find(trusted=True) is places.Open
+
+
+def test_a_trusted_submission_is_graded_and_its_time_is_limited(write):
+    assert grade(write(GOOD), None, place=places.Open).points == 2
+    limits = Limits(cpu_seconds=3, seconds=60)
+    found = grade(write("while True:\n    pass"), None, limits=limits, place=places.Open)
+    assert found.problem == "computed for longer than 3 s"
+
+
+def says(returncode=0, stdout="", stderr=""):
+    done = subprocess.CompletedProcess([], returncode, stdout, stderr)
+    return lambda *words, **options: done
+
+
+def test_a_docker_that_does_not_run_is_told(monkeypatch):
+    monkeypatch.setattr(container.shutil, "which", lambda name: "docker")
+    monkeypatch.setattr(container, "docker", says(1, stderr="warning\nCannot connect"))
+    with pytest.raises(Unsafe, match="Docker does not run: Cannot connect"):
+        container.check()
+
+
+def test_an_image_that_can_not_be_made_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(container.shutil, "which", lambda name: "docker")
+    answers = {"info": says(), "container": says(), "image": says(1), "build": says(1, stderr="no network")}
+    monkeypatch.setattr(container, "docker", lambda *words, **options: answers[words[0]]())
+    with pytest.raises(Unsafe, match="can't make the image: no network"):
+        container.check()
+    assert "some minutes" in capsys.readouterr().err
+
+
+def test_the_image_has_the_versions_that_are_here():
+    import keras
+
+    assert f"keras=={keras.__version__} " in container.dockerfile()
+    assert "optuna" not in container.dockerfile()  # only what labkit itself needs
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("00:00:03", 3), ("01:02", 62), ("01:00:00", 3600), ("2-00:00:01", 172801)],
+)
+def test_time_as_ps_says_it(text, expected):
+    assert container.seconds(text) == expected
