@@ -25,14 +25,15 @@ def check():
     if shutil.which("docker") is None:
         raise Unsafe("Docker is not here (docs.docker.com/get-docker)")
     if (found := docker("info")).returncode:
-        raise Unsafe(f"Docker does not run: {last_line(found.stderr)}")
+        raise Unsafe(f"Docker does not run: {found.stderr.strip()}")
     # Of a grader that was killed; what runs stays.
     docker("container", "prune", "--force", "--filter", f"label={LABEL}")
     if not image_is_here():
         print("Making an image for Docker, once: some minutes.", file=sys.stderr)
         found = docker("build", "--tag", image(), "-", input=dockerfile())
         if found.returncode:
-            raise Unsafe(f"Docker can't make the image: {last_line(found.stderr)}")
+            why = "\n".join((found.stdout + found.stderr).splitlines()[-5:])
+            raise Unsafe(f"Docker can't make the image:\n{why}")
 
 
 def image_is_here():
@@ -41,10 +42,6 @@ def image_is_here():
 
 def docker(*words, **options):
     return subprocess.run(["docker", *words], capture_output=True, text=True, **options)
-
-
-def last_line(text):
-    return text.strip().rpartition("\n")[2]
 
 
 def dockerfile():
