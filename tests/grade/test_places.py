@@ -60,7 +60,12 @@ def test_a_docker_that_does_not_run_is_told(monkeypatch):
 
 def test_an_image_that_can_not_be_made_is_told(monkeypatch, capsys):
     monkeypatch.setattr(container.shutil, "which", lambda name: "docker")
-    answers = {"info": says(), "container": says(), "image": says(1), "build": says(1, stderr="no network")}
+    answers = {
+        "info": says(),
+        "container": says(),
+        "image": says(1),
+        "build": says(1, stderr="no network"),
+    }
     monkeypatch.setattr(container, "docker", lambda *words, **options: answers[words[0]]())
     with pytest.raises(Unsafe, match="can't make the image:\nno network"):
         container.check()
