@@ -11,12 +11,12 @@ A chapter marks what the lab needs by tags of its cells:
 """
 
 import ast
-import re
 import sys
 from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from plain import plain
 
 BOOK = Path(__file__).resolve().parent
 LABS = BOOK / "labs"
@@ -76,7 +76,7 @@ def lab(name):
         if number := number_of(cell):
             cells += task_cells(prefix, number, texts[number], cell)
         elif cell.cell_type == "markdown":
-            cells.append(new_markdown_cell(plain(cell.source), id=cell.id))
+            cells.append(new_markdown_cell(plain(cell.source, one_up), id=cell.id))
         else:
             cells.append(new_code_cell(cell.source, id=cell.id, metadata=kept(cell)))
             if cell.id == f"{prefix}-setup":
@@ -88,6 +88,11 @@ def lab(name):
     return new_notebook(
         cells=cells, metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}}
     )
+
+
+def one_up(file):
+    """A chapter's file as its lab names it, from one folder below."""
+    return f"../{file}"
 
 
 def known_tasks(module):
@@ -162,26 +167,6 @@ def methods(node):
     """The methods of a class that a student writes: all but ``__init__``."""
     found = [part for part in node.body if isinstance(part, ast.FunctionDef)]
     return [part for part in found if part.name != "__init__"]
-
-
-def plain(source):
-    """MyST as Markdown that every notebook program shows: boxes and figures become plain text."""
-    box = re.compile(r"^:::\{(\w+)\} ?(.*)\n(?::\w+:.*\n)*((?:.*\n)*?):::$", re.M)
-    source = box.sub(as_quote, source)
-    figure = re.compile(
-        r"^```\{figure\} (\S+)\n:alt: (.*)\n(?::\w+:.*\n)*\n?((?:.*\n)*?)```$", re.M
-    )
-    source = figure.sub(lambda found: f"![{found[2]}](../{found[1]})\n\n{found[3].strip()}", source)
-    source = re.sub(r" ?\{cite\}`[^`]*`", "", source)
-    source = re.sub(r"\]\((?!https?:|#)([^)]+\.(?:ipynb|md))", r"](../\1", source)
-    return source
-
-
-def as_quote(found):
-    """A box as a quotation with a bold title."""
-    title = found[2] or found[1].capitalize()
-    body = [f"> {line}".rstrip() for line in found[3].strip().splitlines()]
-    return "\n".join([f"> **{title}**", ">", *body])
 
 
 if __name__ == "__main__":

@@ -164,38 +164,6 @@ def test_a_stub_of_an_answer_is_its_name():
     assert code.splitlines()[1] == "len(why)"
 
 
-def test_boxes_figures_and_citations_become_plain_markdown():
-    source = """Before {cite}`a2020`.
-
-:::{admonition} Predict first
-:class: important
-How many?
-:::
-
-```{figure} _static/u.svg
-:alt: A U.
-:width: 420px
-
-The shape {cite}`b2021`.
-```
-
-[Data](02_data.ipynb), [web](https://example.org/a.ipynb) and [here](#up)."""
-    assert (
-        labs.plain(source)
-        == """Before.
-
-> **Predict first**
->
-> How many?
-
-![A U.](../_static/u.svg)
-
-The shape.
-
-[Data](../02_data.ipynb), [web](https://example.org/a.ipynb) and [here](#up)."""
-    )
-
-
 # --- solutions in the book, or not ----------------------------------------------------------------
 
 
