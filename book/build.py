@@ -27,7 +27,8 @@ BUILD = ROOT / "_build"
 HTML = BUILD / "html"
 LOG = BUILD / "book.log"
 STAMP = BUILD / "built.json"
-SETTINGS = ("TFDS_DATA_DIR", "KERAS_HOME", "KERAS_BACKEND")  # and all that begin with LABKIT_
+# And all that begin with LABKIT_.
+SETTINGS = ("COURSE_ADDRESS", "TFDS_DATA_DIR", "KERAS_HOME", "KERAS_BACKEND")
 RAISES = "raises-exception"
 
 

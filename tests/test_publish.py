@@ -1,0 +1,303 @@
+"""Publishing: addresses, notebooks for Google Colab, and the ways into it from a page."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import address as addresses
+import nbformat
+import publish
+import pytest
+
+BOOK = Path(publish.__file__).parent
+ADDRESS = addresses.find("https://github.com/a-teacher/pets")
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+each_notebook = pytest.mark.parametrize(
+    "path", publish.sources(), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
+
+
+# --- addresses -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://github.com/a-teacher/pets",
+        "https://github.com/a-teacher/pets/",
+        "https://github.com/a-teacher/pets.git",
+        "git@github.com:a-teacher/pets.git",
+    ],
+)
+def test_any_address_of_a_repository_on_github_will_do(text):
+    assert addresses.find(text) == addresses.Address(
+        "https://github.com/a-teacher/pets",
+        "https://a-teacher.github.io/pets",
+        "https://colab.research.google.com/github/a-teacher/pets/blob/gh-pages/colab",
+        in_colab=True,
+    )
+
+
+def test_a_repository_that_is_a_site_of_its_own():
+    assert addresses.find("https://github.com/Me/me.github.io").site == "https://me.github.io"
+
+
+@pytest.mark.parametrize("text", ["", "https://example.org/a/b", "https://github.com/a", "gone"])
+def test_what_colab_cannot_open_is_refused(text, capsys):
+    assert publish.main([text]) == 1
+    assert "https://github.com/NAME/REPOSITORY" in capsys.readouterr().err
+
+
+def test_a_folder_is_an_address_for_a_trial(tmp_path):
+    found = addresses.find(str(tmp_path))
+    assert found.clone == tmp_path.as_uri() and not found.in_colab
+
+
+# --- notebooks -----------------------------------------------------------------------------------
+
+
+def published(path):
+    return publish.published(path, ADDRESS, COMMIT)
+
+
+@each_notebook
+def test_a_published_notebook_is_its_source_behind_a_set_up_cell(path):
+    source, made = nbformat.read(path, as_version=4), published(path)
+    nbformat.validate(made)
+    assert [cell.id for cell in made.cells[2:]] == [cell.id for cell in source.cells]
+    assert len({cell.id for cell in made.cells}) == len(made.cells)
+    codes = [[c.source for c in one.cells if c.cell_type == "code"] for one in (source, made)]
+    assert codes[1][1:] == codes[0]
+    assert not any(cell.get("outputs") for cell in made.cells)
+
+
+@each_notebook
+def test_the_set_up_cell_is_short_and_names_address_and_commit(path):
+    words, cell = published(path).cells[:2]
+    assert words.cell_type == "markdown" and cell.id.endswith("-colab")
+    ast.parse(cell.source)
+    assert len([line for line in cell.source.splitlines() if line]) <= 17
+    assert f'"{ADDRESS.clone}"' in cell.source and f'"{COMMIT}"' in cell.source
+    assert "pip" not in cell.source
+
+
+@each_notebook
+def test_no_link_is_left_that_works_in_the_book_alone(path):
+    for cell in published(path).cells:
+        if cell.cell_type == "markdown":
+            assert not re.search(r"\{[a-z-]+\}`|^:::|^```\{", cell.source, re.MULTILINE), cell.id
+            for link in re.findall(r"\]\(([^)]*)\)", cell.source):
+                assert link.startswith(("https://", "#")), (cell.id, link)
+
+
+@each_notebook
+def test_each_link_to_the_course_has_a_file_behind_it(path):
+    text = "\n".join(c.source for c in published(path).cells if c.cell_type == "markdown")
+    for link in re.findall(rf"\]\({ADDRESS.notebooks}/([^)#]*)", text):
+        assert (BOOK.parent / link).exists(), link
+    for link in re.findall(rf"\]\({ADDRESS.site}/([^)#]*)", text):
+        file = BOOK.parent / link if link.startswith("book/") else BOOK / link
+        assert file.exists() or file.with_suffix(".md").exists(), link
+
+
+def test_a_package_that_colab_lacks_is_asked_for_where_it_is_used():
+    calls = {
+        path.stem: published(path).cells[1].source.splitlines()[-1] for path in publish.sources()
+    }
+    assert calls.pop("11_methods") == 'colab.set_up(KEEP, install=["optuna"])'
+    assert set(calls.values()) == {"colab.set_up(KEEP)"}
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("ronneberger2015", "Ronneberger et al. 2015"),
+        ("long2015", "Long et al. 2015"),
+        ("dice1945", "Dice 1945"),
+        ("tensorflow_segmentation", "TensorFlow Authors"),
+    ],
+)
+def test_a_citation_names_authors_and_year(key, words):
+    assert publish.short(key) == words
+
+
+def test_where_solutions_are_apart_a_chapter_s_notebook_is_its_lab(tmp_path, monkeypatch):
+    config = (BOOK.parent / "_config.yml").read_text(encoding="utf-8")
+    (tmp_path / "_config.yml").write_text(config.replace("solutions: folded", "solutions: apart"))
+    monkeypatch.setattr(publish, "ROOT", tmp_path)
+    made = published(BOOK / "04_metrics.ipynb")
+    assert "# Lab: " in made.cells[2].source
+    assert made.cells[2:] == published(BOOK / "labs" / "04_metrics.ipynb").cells[2:]
+    assert "# Lab: " not in published(BOOK / "01_theory.ipynb").cells[2].source
+
+
+# --- git -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """A repository with one commit, in the place of the course."""
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("COURSE_ADDRESS", "LABKIT_DATA"):
+        monkeypatch.setenv(name, "before")  # so that it is put back
+        monkeypatch.delenv(name)
+    folder = tmp_path / "clone"
+    (folder / "labkit").mkdir(parents=True)
+    (folder / "labkit" / "__init__.py").write_text("")
+    (folder / "labkit" / "colab.py").write_text("def set_up(keep):\n    pass\n")
+    shutil.copy(BOOK.parent / "_config.yml", folder)
+    monkeypatch.setattr(publish, "ROOT", folder)
+    publish.git("init", "--quiet")
+    publish.git("reset", "--quiet", publish.commit_of(folder, "The course"))
+    return folder
+
+
+def test_changes_that_are_not_committed_are_not_published(clone):
+    (clone / "labkit" / "new.py").write_text("")
+    with pytest.raises(ValueError, match=r"Commit these changes first[^$]*labkit/new.py"):
+        publish.checked_commit(addresses.find(str(clone)))
+
+
+def test_a_commit_that_readers_cannot_fetch_is_not_published(clone, tmp_path):
+    publish.git("init", "--quiet", "--bare", tmp_path / "fork.git")
+    fork = addresses.find(str(tmp_path / "fork.git"))
+    with pytest.raises(ValueError, match="push it first"):
+        publish.checked_commit(fork)
+    publish.git("push", "--quiet", tmp_path / "fork.git", "HEAD:refs/heads/main")
+    assert publish.checked_commit(fork) == publish.git("rev-parse", "HEAD")
+
+
+def test_a_commit_of_a_folder_holds_it_and_leaves_the_index_alone(clone, tmp_path):
+    site = tmp_path / "site"
+    (site / "_static").mkdir(parents=True)
+    (site / ".nojekyll").touch()
+    (site / "_static" / "a.css").write_text("a")
+    made = publish.commit_of(site, "Published")
+    names = publish.git("ls-tree", "-r", "--name-only", made).split()
+    assert names == [".nojekyll", "_static/a.css"]
+    assert publish.git("status", "--porcelain") == ""
+
+
+def test_publishing_writes_site_and_notebooks_and_puts_them_on_the_branch(
+    clone, tmp_path, monkeypatch, capsys
+):
+    import build
+
+    (tmp_path / "html" / "book").mkdir(parents=True)
+    (tmp_path / "html" / "book" / "intro.html").write_text("<html>")
+    monkeypatch.setattr(build, "HTML", tmp_path / "html")
+    monkeypatch.setattr(build, "main", lambda: built.update(os.environ) or 0)
+    monkeypatch.setattr(addresses, "PUBLISHED", tmp_path / "published")
+    built = {}
+    assert publish.main([str(clone)]) == 0
+    assert (built["COURSE_ADDRESS"], built["LABKIT_DATA"]) == (clone.as_uri(), "synthetic")
+    names = publish.git("ls-tree", "-r", "--name-only", "gh-pages").split()
+    assert {".nojekyll", "book/intro.html", "colab/book/01_theory.ipynb"} < set(names)
+    assert len([name for name in names if name.startswith("colab/")]) == len(publish.sources())
+    assert f"git push --force {clone.as_uri()} gh-pages" in capsys.readouterr().out
+
+
+def test_a_book_that_is_not_complete_is_not_published(clone, monkeypatch):
+    import build
+
+    monkeypatch.setattr(build, "main", lambda: 1)
+    assert publish.main([str(clone)]) == 1
+    assert "gh-pages" not in publish.git("branch", "--list")
+
+
+def test_the_set_up_cell_fetches_the_course_and_may_run_again(clone, tmp_path, monkeypatch):
+    commit = publish.checked_commit(address := addresses.find(str(clone)))
+    _, cell = publish.set_up("01", address, commit, [])
+    code = f"{cell.source}\nimport labkit\nprint(labkit.__file__)"
+    work = tmp_path / "content"
+    work.mkdir()
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=work, capture_output=True, text=True
+        )
+        assert done.stdout.strip() == str(work / f"course-{commit[:7]}" / "labkit" / "__init__.py")
+
+
+def test_the_set_up_cell_says_what_git_says(clone, tmp_path):
+    _, cell = publish.set_up("01", addresses.find(str(clone)), COMMIT, [])
+    done = subprocess.run(
+        [sys.executable, "-c", cell.source], cwd=tmp_path, capture_output=True, text=True
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert "The course can't be fetched from file://" in done.stderr and COMMIT in last
+
+
+# --- pages ---------------------------------------------------------------------------------------
+
+CONF = """
+import sys
+
+sys.path.insert(0, {extensions!r})
+extensions = ["myst_nb", "colab"]
+nb_execution_mode = "off"
+html_theme = "sphinx_book_theme"
+"""
+LABS = "# Labs\n\n- {download}`Metrics <../labs/04_metrics.ipynb>`: IoU.\n"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A book of three pages: a chapter, the list of labs, and a start page."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("labs", "back", "_static"):
+        (folder / "book" / name).mkdir(parents=True)
+    (folder / "conf.py").write_text(CONF.format(extensions=str(BOOK / "_ext")))
+    (folder / "index.md").write_text(
+        "# Start\n\n```{toctree}\nbook/04_metrics\nbook/back/labs\n```\n"
+    )
+    (folder / "book" / "back" / "labs.md").write_text(LABS)
+    shutil.copy(BOOK / "_static" / "open-in-colab.svg", folder / "book" / "_static")
+    text = nbformat.v4.new_markdown_cell(
+        "# Metrics\n\nSee the {download}`lab <labs/04_metrics.ipynb>`."
+    )
+    notebook = nbformat.v4.new_notebook(cells=[text, nbformat.v4.new_code_cell("1 + 1")])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, folder / "book" / "04_metrics.ipynb")
+    nbformat.write(notebook, folder / "book" / "labs" / "04_metrics.ipynb")
+    return folder
+
+
+def build(project, to, address):
+    """Build the project; returns the HTML of the chapter, the list of labs and the start page."""
+    command = [sys.executable, "-m", "sphinx", "-q", str(project), str(project / to)]
+    environment = {key: value for key, value in os.environ.items() if key != "COURSE_ADDRESS"}
+    environment |= {"COURSE_ADDRESS": address} if address else {}
+    subprocess.run(command, check=True, env=environment, capture_output=True)
+    pages = ("book/04_metrics", "book/back/labs", "index")
+    return [(project / to / f"{page}.html").read_text(encoding="utf-8") for page in pages]
+
+
+def ways(html):
+    """Addresses in Colab that a page links to, and how many of the links are badges."""
+    badges = re.findall(r'<a [^>]*><img alt="Open in Colab" src="([^"]*)"', html)
+    return sorted(set(re.findall(r'href="(https://colab[^"]*)"', html))), len(badges)
+
+
+def test_a_published_page_has_a_button_and_badges_that_open_colab(project):
+    chapter, labs, start = build(project, "published", ADDRESS.clone)
+    opened = [
+        f"{ADDRESS.notebooks}/book/{name}.ipynb" for name in ("04_metrics", "labs/04_metrics")
+    ]
+    assert ways(chapter) == (opened, 2)
+    assert "logo_colab" in chapter  # the theme's button
+    assert ways(labs) == (opened[1:], 1)
+    assert ways(start) == ([], 0)
+    shown = re.search(r'alt="Open in Colab" src="([^"]*)"', chapter)[1]
+    assert (project / "published" / "book" / shown).exists()
+
+
+@pytest.mark.parametrize("address", [None, "/"])
+def test_a_page_that_colab_cannot_open_has_no_way_to_it(project, address):
+    for html in build(project, "here", address):
+        assert ways(html) == ([], 0)
+        assert "colab" not in html.lower()
