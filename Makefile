@@ -3,14 +3,18 @@
 # make lint   ruff alone
 # make clean  remove what the others made, .venv included
 #
+# make publish ADDRESS=https://github.com/NAME/REPOSITORY   the book for a fork, with ways into Colab
+# make test-colab   every published notebook, with Python and packages as Google Colab has them
+#
 # What has not changed since it last passed is not done again; `make -B test` does it anyway.
 # Another Python: make book PYTHON=python3.12
 
 PYTHON ?= python3
+PYTHON_COLAB ?= python3.13
 PY = .venv/bin/python
 SOURCES = $(shell find labkit tests book -type f -not -path '*/__pycache__/*' -not -path '*/runs/*')
 
-.PHONY: book test lint clean
+.PHONY: book test lint clean publish test-colab
 
 book: .venv/installed
 	$(PY) book/build.py
@@ -36,5 +40,18 @@ lint: .venv/installed
 	$(PY) -m pip install --disable-pip-version-check --no-deps --editable .
 	@touch .venv/installed
 
+publish: .venv/installed
+	$(PY) book/publish.py "$(ADDRESS)"
+
+test-colab: .venv-colab/installed
+	.venv-colab/bin/python tests/colab/run.py
+
+.venv-colab/installed: tests/colab/requirements.txt
+	@$(PYTHON_COLAB) -c "import sys; sys.exit(sys.version_info[:2] != (3, 13))" 2>/dev/null || { echo >&2 "Google Colab has Python 3.13, and $(PYTHON_COLAB) is not that. Say where it is: make test-colab PYTHON_COLAB=/path/to/python3.13"; exit 1; }
+	@echo "Installing Google Colab's packages into .venv-colab: 2 GB on disk, some minutes, once."
+	$(PYTHON_COLAB) -m venv --clear .venv-colab
+	.venv-colab/bin/python -m pip install --disable-pip-version-check --quiet -r tests/colab/requirements.txt
+	@touch .venv-colab/installed
+
 clean:
-	rm -rf .venv _build runs book/runs .pytest_cache .ruff_cache labkit.egg-info
+	rm -rf .venv .venv-colab _build runs book/runs .pytest_cache .ruff_cache labkit.egg-info
