@@ -28,8 +28,9 @@ def set_up(keep="", install=()):
         ValueError: for a folder on Google Drive outside Colab.
         ImportError: if a package can't be installed beside those that are there.
     """
-    course = str(Path(__file__).parents[1])
-    os.environ["PYTHONPATH"] = course  # for commands such as !python -m labkit.cli info
+    course = str(Path(__file__).parents[1])  # for commands such as !python -m labkit.cli info
+    there = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([course, *filter(None, there)]))
     if keep:
         keep_in(Path(keep).expanduser().absolute())
     if missing := [name for name in install if importlib.util.find_spec(name) is None]:

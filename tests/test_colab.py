@@ -38,6 +38,9 @@ def test_without_a_folder_nothing_moves():
 
 def test_commands_find_the_course(tmp_path):
     colab.set_up()
+    colab.set_up()
+    course = str(Path(colab.__file__).parents[1])
+    assert os.environ["PYTHONPATH"] == os.pathsep.join([course, "before"])
     code = "import labkit; print(labkit.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
