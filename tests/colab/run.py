@@ -33,6 +33,7 @@ WHENCE = "import labkit; str(labkit.__file__)"
 
 
 def main():
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else a debugger warns at each start
     before = installed()
     faults = not_as_in_colab(before)
     with tempfile.TemporaryDirectory() as folder:
@@ -44,7 +45,9 @@ def main():
         with ProcessPoolExecutor(2) as pool:
             for fault in pool.map(run, paths):
                 faults += [fault] if fault else []
-    faults += changes(before, installed())
+    after = installed()
+    faults += changes(before, after)
+    print(f"Packages added: {', '.join(sorted(set(after) - set(before))) or 'none'}.")
     for fault in faults:
         print(f"FAULT {fault}")
     print("Something is not as in Colab." if faults else "All run, and no package has changed.")
@@ -137,9 +140,8 @@ def execute(notebook, name):
 def environment(home):
     """Of a student's kernel: those that keep the test short, and off the dataset."""
     kept = {name: value for name, value in os.environ.items() if name not in DROPPED}
-    quiet = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # a warning of the debugger at each start
     small = {"LABKIT_PROFILE": "smoke", "LABKIT_DATA": "synthetic"}
-    return kept | quiet | small | {"HOME": str(home)}
+    return kept | small | {"HOME": str(home)}
 
 
 def took(cell):
