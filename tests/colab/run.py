@@ -11,6 +11,7 @@ cells are shown, not judged: here the course comes from a folder and not from th
 
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -128,7 +129,8 @@ def execute(notebook, name):
             resources={"metadata": {"path": str(work)}},
         )
         try:
-            client.execute(env=environment(home))
+            # TensorFlow's log would stand between the lines of the table.
+            client.execute(env=environment(home), stderr=subprocess.DEVNULL)
         except CellExecutionError as error:
             return f"{where(notebook)}: {error.ename}: {error.evalue}"
         except (CellTimeoutError, DeadKernelError) as error:
