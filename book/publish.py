@@ -104,7 +104,7 @@ def git(*words, folder=None, **environment):
     )
     if done.returncode:
         raise ValueError(f"git {' '.join(map(str, words))}: {done.stderr.strip()}")
-    return done.stdout.strip()
+    return done.stdout.rstrip()
 
 
 def checked_commit(address):
