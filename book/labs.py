@@ -6,11 +6,11 @@
 A chapter marks what the lab needs by tags of its cells:
 
     task-4.1    the solution of that task; the lab has its text, a stub and a check in its place
-    lab-only    belongs to the lab's last part; the book shows a solution of it folded
     book-only   is left out of the lab, such as a long training
 """
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -30,12 +30,14 @@ CHECKS = {
     "06_errors": "errors",
     "07_conclusions": "conclusions",
 }
+BOX = re.compile(r"^:::\{admonition\} In this chapter\n.*?^:::$", re.DOTALL | re.MULTILINE)
 HOW = """
-This is the chapter with {count} tasks left to you. Work from top to bottom. Each task says what
-goes in and what comes out; write your code in the cell below it, and run the cell after that: it
-tells what it tried, what came out, and what to look at. A cell that needs a task which is not done
-yet waits, and the others run. Add cells wherever you like; only the names of the tasks have to
-stay.
+This is the chapter with {count} tasks left to you: {names}.
+
+Work from top to bottom. Each task says what goes in and what comes out; write your code in the
+cell below it, and run the cell after that: it tells what it tried, what came out, and what to look
+at. A cell that needs a task which is not done yet waits, and the others run. Add cells wherever you
+like; only the names of the tasks have to stay.
 """
 
 
@@ -81,13 +83,28 @@ def lab(name):
             cells.append(new_code_cell(cell.source, id=cell.id, metadata=kept(cell)))
             if cell.id == f"{prefix}-setup":
                 cells += start(prefix, CHECKS[name])
-    title = cells[0].source.removeprefix("# ")
-    cells[0].source = f"# Lab: {title}"
-    cells.insert(1, new_markdown_cell(HOW.strip().format(count=len(texts)), id=f"{prefix}-lab-how"))
+    cells[0].source = opening(plain(BOX.sub(needed, source.cells[0].source), one_up))
+    cells.insert(1, new_markdown_cell(how(source), id=f"{prefix}-lab-how"))
     cells += end(prefix)
     return new_notebook(
         cells=cells, metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}}
     )
+
+
+def needed(box):
+    """Of the box at a chapter's head, which promises what a lab may leave out, the last line."""
+    return box[0][box[0].index("**You need:**") :].removesuffix(":::")
+
+
+def opening(text):
+    return f"# Lab: {text.removeprefix('# ').strip()}"
+
+
+def how(source):
+    """What a lab is, with the names of its tasks."""
+    solved = [cell for cell in source.cells if number_of(cell)]
+    names = [f"`{stub(cell.source, number_of(cell))[0]}`" for cell in solved]
+    return HOW.strip().format(count=len(names), names=", ".join(names))
 
 
 def one_up(file):

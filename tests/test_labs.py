@@ -61,6 +61,16 @@ def test_a_lab_is_the_chapter_less_its_solutions(name):
 
 
 @each_lab
+def test_a_lab_begins_with_what_it_is_and_needs(name):
+    first, second = committed(name).cells[:2]
+    assert first.source.startswith("# Lab: ") and "**You need:** " in first.source
+    assert "You will be able to" not in first.source  # the lab leaves out some of it
+    assert all(
+        f"`{task.name}`" in second.source for task in labs.known_tasks(labs.CHECKS[name]).values()
+    )
+
+
+@each_lab
 def test_no_solution_is_left_in_a_lab(name):
     text = "\n".join(cell.source for cell in committed(name).cells)
     for number, cell in solutions(name).items():
@@ -180,9 +190,10 @@ def test_a_book_with_solutions_apart_hides_each_of_them_and_nothing_else(name):
     before = json.loads((BOOK / f"{name}.ipynb").read_text(encoding="utf-8"))
     after = load_extension().without_solutions(json.loads(json.dumps(before)))
     hidden = [c["id"] for c in after["cells"] if "remove-input" in c["metadata"].get("tags", [])]
-    assert hidden == [cell.id for cell in solutions(name).values()]
+    folded = [cell.id for cell in labs.chapter(name).cells if "hide-input" in labs.tags(cell)]
+    assert set(hidden) == {*folded, *(cell.id for cell in solutions(name).values())}
     words = [cell for cell in after["cells"] if cell["id"].startswith("apart-")]
-    assert len(words) == len(hidden)
+    assert len(words) == len(solutions(name))
     kept = [cell for cell in after["cells"] if not cell["id"].startswith("apart-")]
     assert [cell["source"] for cell in kept] == [cell["source"] for cell in before["cells"]]
 

@@ -47,6 +47,7 @@ def without_solutions(notebook):
                     "source": words,
                 }
             )
+        if number or "hide-input" in tags:  # what is folded is a part of a solution
             tags = [tag for tag in tags if tag != "hide-input"]
             cell["metadata"]["tags"] = [*tags, "remove-input"]
         cells.append(cell)
