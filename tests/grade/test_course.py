@@ -4,6 +4,8 @@ import csv
 import json
 import shutil
 
+import address as addresses
+import publish
 import pytest
 from conftest import GOOD, TASKS
 
@@ -74,6 +76,15 @@ def test_what_was_graded_is_kept_and_late_work_is_added(write, tmp_path, monkeyp
     write(GOOD, "x = 1", name="a.ipynb")
     course.grade_class(tmp_path / "class", None, to)
     assert asked == ["a", "b", "a"]
+
+
+@pytest.mark.usefixtures("isolated")
+def test_the_first_cell_of_a_notebook_from_colab_costs_no_point(write):
+    """It fetches the course, which can't be done in a sandbox and need not."""
+    address = addresses.find("https://github.com/name/course")
+    words, code = publish.set_up("04", address, "0" * 40, [])
+    found = marks.grade(write(code.source, GOOD), None)
+    assert (found.points, found.problem) == (2, "")
 
 
 def test_two_students_with_one_file_are_both_in_the_table(write, tmp_path, monkeypatch):
