@@ -66,6 +66,11 @@ def parser():
         help="run them without isolation where there is neither bubblewrap nor Docker",
     )
     grade.set_defaults(action=grade_folder)
+    auto = commands.add_parser("autograder", help="write a lab's zip for Gradescope and otter")
+    auto.add_argument("--lab", required=True, choices=LABS)
+    auto.add_argument("--to", default=".", metavar="FOLDER", help="default: the working folder")
+    auto.add_argument("--hidden", metavar="FILE", help="a Python file with more checks")
+    auto.set_defaults(action=write_autograder)
     return top
 
 
@@ -187,6 +192,13 @@ def grade_folder(options):
     )
     stuck = sum(bool(one.problem) for one in marks)
     print(f"{len(marks)} students, {stuck} of them with a problem: {options.to}/report.html")
+
+
+def write_autograder(options):
+    """Write LAB.zip for otter-grader."""
+    from labkit.grade import autograder
+
+    print(f"written {autograder.write(options.lab, options.to, options.hidden)}")
 
 
 def check_folder(folder):

@@ -9,9 +9,10 @@ from tqdm import tqdm
 
 from labkit.check.task import Answer
 from labkit.grade import collect, report
-from labkit.grade.marks import Marks, fingerprint, grade, hidden_tasks, tasks_of
+from labkit.grade.marks import Marks, fingerprint, grade
 from labkit.grade.places import find
 from labkit.grade.sandbox import Limits
+from labkit.grade.tasks import hidden_tasks, tasks_of
 
 
 def grade_class(source, lab, to, hidden=None, jobs=2, limits=Limits(), trusted=False):
@@ -35,9 +36,7 @@ def grade_class(source, lab, to, hidden=None, jobs=2, limits=Limits(), trusted=F
     """
     place = find(trusted)
     tasks = tasks_of(lab)
-    more = hidden_tasks(hidden) if hidden else {}
-    if strangers := sorted(more.keys() - tasks.keys()):
-        raise ValueError(f"{hidden} has task {', '.join(strangers)}, and the lab has no such task")
+    more = hidden_tasks(hidden, tasks) if hidden else {}
     kept = Path(to) / "kept"
     kept.mkdir(parents=True, exist_ok=True)
     with collect.opened(source) as folder:

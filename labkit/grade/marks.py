@@ -1,17 +1,17 @@
 """The marks of one submission: its cells are run in a sandbox, its answers are judged outside."""
 
 import hashlib
-import importlib.util
+import importlib
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from labkit.check import handin
-from labkit.check.task import NOT_YET, WRONG, Answer
+from labkit.check.task import NOT_YET, Answer
 from labkit.check.writing import Question
 from labkit.grade.collect import Unreadable, code_cells
 from labkit.grade.sandbox import Limits, Sandbox
 from labkit.grade.session import Ended, Session
+from labkit.grade.tasks import tasks_of, withheld
 
 # Ways to ask the checks for the answer, which a teacher wants to know of.
 PEEKING = re.compile(r"\.(right|mistakes|known|judge)\b|labkit\.grade|getsource|get_objects")
@@ -49,7 +49,7 @@ def grade(submission, lab, hidden=None, limits=Limits(), place=Sandbox):
     Args:
         submission: a ``collect.Submission``.
         lab: a module of ``labkit.check``, such as "metrics".
-        hidden: more ``Task`` objects by number, see ``hidden_tasks``; an answer has to pass both.
+        hidden: more ``Task`` objects by number (``hidden_tasks``); an answer has to pass both.
         limits: of the sandbox.
         place: as for ``session.Session``.
     """
@@ -92,25 +92,9 @@ def judged(session, task, lab, hidden):
     answer = task.judge(session.outcomes(task.name, task, lab))
     if answer.passed and hidden is not None:
         found = hidden.judge(session.outcomes(task.name, hidden))
-        if not found.passed:  # what was tried stays the teacher's
-            return Answer(task.number, task.name, WRONG, hint="A hidden check is not passed.")
+        if not found.passed:
+            return withheld(task)
     return answer
-
-
-def tasks_of(lab):
-    """The tasks of a module of ``labkit.check`` by number."""
-    return handin.tasks(importlib.import_module(f"labkit.check.{lab}"))
-
-
-def hidden_tasks(path):
-    """The tasks of a teacher's Python file by number. Raises ValueError if it has none."""
-    spec = importlib.util.spec_from_file_location("hidden", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found = handin.tasks(module)
-    if not found:
-        raise ValueError(f"{path} defines no labkit.check.Task")
-    return found
 
 
 def fingerprint(submission, lab, hidden_file=None):

@@ -1,0 +1,33 @@
+"""The tasks that a lab is graded by: its own, and those that a teacher keeps hidden."""
+
+import importlib
+import importlib.util
+
+from labkit.check import handin
+from labkit.check.task import WRONG, Answer
+
+
+def tasks_of(lab):
+    """The tasks of a module of ``labkit.check`` by number."""
+    return handin.tasks(importlib.import_module(f"labkit.check.{lab}"))
+
+
+def hidden_tasks(path, tasks):
+    """The tasks of a teacher's Python file by number.
+
+    Raises ValueError if it has none, or one that is not among the lab's ``tasks``.
+    """
+    spec = importlib.util.spec_from_file_location("hidden", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = handin.tasks(module)
+    if not found:
+        raise ValueError(f"{path} defines no labkit.check.Task")
+    if strangers := sorted(found.keys() - tasks.keys()):
+        raise ValueError(f"{path} has task {', '.join(strangers)}, and the lab has no such task")
+    return found
+
+
+def withheld(task):
+    """The ``Answer`` where a hidden check is not passed: what was tried stays the teacher's."""
+    return Answer(task.number, task.name, WRONG, hint="A hidden check is not passed.")
