@@ -15,7 +15,7 @@ from pathlib import Path
 
 from labkit.grade.tasks import hidden_tasks, tasks_of, withheld
 
-HIDDEN = Path(__file__).with_name("hidden.py")  # in a zip with hidden checks, and nowhere else
+HIDDEN = Path(__file__).with_name("hidden.py")  # in a zip with hidden checks alone
 CONFIG = {  # each task's answer, once, and at once
     "show_all_public": True,
     "show_hidden": True,
@@ -42,7 +42,7 @@ points = 1
 
 @test_case(name="{name}")
 def check(env):
-    ask("{lab}", "{number}", env)
+    ask("{lab}", "{number}", env, hidden={hidden})
 """
 
 
@@ -79,9 +79,10 @@ def write(lab, to, hidden=None):
 def stage(folder, lab, hidden=None):
     """Lay out what ``otter generate`` looks for: tests, configuration, requirements, labkit."""
     tasks = tasks_of(lab)
+    more = hidden_tasks(hidden, tasks) if hidden else {}
     (folder / "tests").mkdir()
     for number, task in tasks.items():
-        test = TEST.format(lab=lab, number=number, name=task.name)
+        test = TEST.format(lab=lab, number=number, name=task.name, hidden=number in more)
         (folder / "tests" / f"{number}.py").write_text(test)
     (folder / "otter_config.json").write_text(json.dumps(CONFIG))
     (folder / "requirements.txt").write_text("\n".join(requirements()))
@@ -91,7 +92,6 @@ def stage(folder, lab, hidden=None):
     with open(package / "__init__.py", "a", encoding="utf-8") as file:
         file.write(SETTINGS)
     if hidden:
-        hidden_tasks(hidden, tasks)
         shutil.copy(hidden, package / "grade" / HIDDEN.name)
 
 
@@ -104,20 +104,19 @@ def requirements():
     return [f"{name}=={metadata.version(name)}" for name in kept]
 
 
-def ask(lab, number, namespace):
+def ask(lab, number, namespace, hidden=False):
     """Raise ``NotPassed``, with the answer in words, unless a task of a lab is done.
 
     Args:
         lab, number: which task.
         namespace: what the notebook defines, by name.
+        hidden: whether there is a hidden check too.
     """
     tasks = tasks_of(lab)
     task = tasks[number]
     written = namespace.get(task.name, ...)
     answer = task(written)
-    if answer.passed and HIDDEN.exists():
-        more = hidden_tasks(HIDDEN, tasks)
-        if number in more and not more[number](written).passed:
-            answer = withheld(task)
+    if answer.passed and hidden and not hidden_tasks(HIDDEN, tasks)[number](written).passed:
+        answer = withheld(task)
     if not answer.passed:
         raise NotPassed(answer)
