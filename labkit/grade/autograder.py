@@ -10,9 +10,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from importlib import metadata
 from pathlib import Path
 
+from labkit.grade.container import pins
 from labkit.grade.tasks import hidden_tasks, tasks_of, withheld
 
 HIDDEN = Path(__file__).with_name("hidden.py")  # in a zip with hidden checks alone
@@ -85,7 +85,7 @@ def stage(folder, lab, hidden=None):
         test = TEST.format(lab=lab, number=number, name=task.name, hidden=number in more)
         (folder / "tests" / f"{number}.py").write_text(test)
     (folder / "otter_config.json").write_text(json.dumps(CONFIG))
-    (folder / "requirements.txt").write_text("\n".join(requirements()))
+    (folder / "requirements.txt").write_text("\n".join(pins()))
     package = folder / "labkit"
     compiled = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(__file__).parents[1], package, ignore=compiled)
@@ -93,15 +93,6 @@ def stage(folder, lab, hidden=None):
         file.write(SETTINGS)
     if hidden:
         shutil.copy(hidden, package / "grade" / HIDDEN.name)
-
-
-def requirements():
-    """labkit's dependencies, in the versions that are installed here."""
-    from packaging.requirements import Requirement
-
-    needed = map(Requirement, metadata.requires("labkit"))
-    kept = [one.name for one in needed if not one.marker or one.marker.evaluate({"extra": ""})]
-    return [f"{name}=={metadata.version(name)}" for name in kept]
 
 
 def ask(lab, number, namespace, hidden=False):

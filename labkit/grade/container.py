@@ -44,13 +44,17 @@ def docker(*words, **options):
     return subprocess.run(["docker", *words], capture_output=True, text=True, **options)
 
 
+def pins():
+    """What labkit depends on, in the versions that are installed here: "keras==3.15.1", ..."""
+    needed = map(Requirement, metadata.requires("labkit"))
+    kept = [one.name for one in needed if not one.marker or one.marker.evaluate({"extra": ""})]
+    return [f"{name}=={metadata.version(name)}" for name in kept]
+
+
 def dockerfile():
     """What the image is made of."""
-    needed = [Requirement(line) for line in metadata.requires("labkit")]
-    here = [one.name for one in needed if not one.marker or one.marker.evaluate({"extra": ""})]
-    pins = " ".join(f"{name}=={metadata.version(name)}" for name in here)
     version = ".".join(map(str, sys.version_info[:2]))
-    return f"FROM python:{version}-slim\nRUN pip install --no-cache-dir {pins}\n"
+    return f"FROM python:{version}-slim\nRUN pip install --no-cache-dir {' '.join(pins())}\n"
 
 
 def image():
