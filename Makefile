@@ -1,5 +1,6 @@
 # make book   execute every notebook and render the book into _build/html
 # make test   ruff, unit tests, and every notebook through nbval
+# make test-gpu  every notebook on a GPU, in the full profile
 # make lint   ruff alone
 # make clean  remove what the others made, .venv included
 #
@@ -14,7 +15,7 @@ PYTHON_COLAB ?= python3.13
 PY = .venv/bin/python
 SOURCES = $(shell find labkit tests book -type f -not -path '*/__pycache__/*' -not -path '*/runs/*')
 
-.PHONY: book test lint clean publish test-colab
+.PHONY: book test test-gpu lint clean publish test-colab
 
 book: .venv/installed
 	$(PY) book/build.py
@@ -27,6 +28,9 @@ _build/tested: .venv/installed pyproject.toml requirements.txt $(SOURCES)
 	$(PY) -m ruff format --check .
 	$(PY) -m pytest -n 2 --dist worksteal
 	@mkdir -p _build && touch $@
+
+test-gpu: .venv/installed
+	$(PY) -m tests.gpu
 
 lint: .venv/installed
 	$(PY) -m ruff check .

@@ -16,6 +16,7 @@ import numpy as np
 from keras import ops
 
 from labkit import __version__, losses, metrics, plots, profile
+from labkit.devices import shared, where
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,18 @@ class Run:
         return self.folder / "best.weights.h5"
 
 
-def train(model, train_ds, val_ds=None, *, epochs, name, optimizer=None, loss=None, callbacks=()):
+def train(
+    model,
+    train_ds,
+    val_ds=None,
+    *,
+    epochs,
+    name,
+    optimizer=None,
+    loss=None,
+    callbacks=(),
+    devices=None,
+):
     """Compile and fit a model; go on where an interrupted call stopped.
 
     Args:
@@ -51,6 +63,9 @@ def train(model, train_ds, val_ds=None, *, epochs, name, optimizer=None, loss=No
         loss: a loss on logits; None for cross-entropy.
         callbacks: more Keras callbacks; what they add to the logs of an epoch is kept. One that
             changes the result needs a ``get_config`` that says how, and no memory of its own.
+        devices: how many devices share each batch, or "all" (``labkit.devices``); None for Keras's
+            own choice of one. The result is the same up to rounding, so that an interrupted run
+            may go on with another number.
 
     Returns:
         A ``Run``. The model has the weights of the last epoch. The best epoch's (by
@@ -67,30 +82,35 @@ def train(model, train_ds, val_ds=None, *, epochs, name, optimizer=None, loss=No
         raise ValueError(f"name is {name!r}: it names a folder; use letters, digits, . _ -")
     optimizer = optimizer or keras.optimizers.AdamW(one_cycle(train_ds, epochs), weight_decay=1e-4)
     loss = loss or losses.CrossEntropy()
-    scores = ["accuracy", metrics.IoU("pet"), metrics.MeanIoU()]
-    model.compile(optimizer, loss, metrics=scores, run_eagerly=profile.current().eager)
+    _compile(model, optimizer, loss)
     if not model.built:
         model(train_ds[0][0])  # makes the weights of a model that names no input
 
     code = fingerprint(model, train_ds, val_ds, epochs, optimizer, loss, callbacks)
     folder = runs_folder() / f"{name}-{code}"
     checkpoint = Checkpoint(folder, train_ds, epochs, "val_mean_iou" if val_ds else "mean_iou")
-    done = checkpoint.restore(model)
     # Averaged weights are what will be used, so they are what is validated.
     average = [keras.callbacks.SwapEMAWeights()] if optimizer.use_ema else []
-    if done < epochs:
-        model.fit(
-            train_ds,
-            validation_data=val_ds,
-            epochs=epochs,
-            initial_epoch=done,
-            shuffle=False,  # Batches shuffles by itself, the same way each time
-            callbacks=[*average, *callbacks, checkpoint, Progress(epochs)],
-            verbose=0,
-        )
-    # The averaged weights, if the optimizer keeps any; a loaded run needs it as a trained one.
-    optimizer.finalize_variable_values(model.trainable_variables)
+    with shared(model, devices, _compile, train_ds, val_ds) as learner:
+        done = checkpoint.restore(learner)
+        if done < epochs:
+            learner.fit(
+                train_ds,
+                validation_data=val_ds,
+                epochs=epochs,
+                initial_epoch=done,
+                shuffle=False,  # Batches shuffles by itself, the same way each time
+                callbacks=[*average, *callbacks, checkpoint, Progress(epochs)],
+                verbose=0,
+            )
+        # The averaged weights, if the optimizer keeps any; a loaded run needs it as a trained one.
+        learner.optimizer.finalize_variable_values(learner.trainable_variables)
     return Run(checkpoint.history, folder)
+
+
+def _compile(model, optimizer, loss):
+    scores = ["accuracy", metrics.IoU("pet"), metrics.MeanIoU()]
+    model.compile(optimizer, loss, metrics=scores, run_eagerly=profile.current().eager)
 
 
 def one_cycle(train_ds, epochs, peak=1e-3):
@@ -261,7 +281,9 @@ class Checkpoint(keras.callbacks.Callback):
         """The state after some epochs; what it replaces goes last."""
         weights = f"epoch-{done}.weights.h5"
         self._save(weights)
-        self._write("history.json", json.dumps({"weights": weights, "history": self.history}))
+        record = {"weights": weights, "history": self.history}
+        record |= {"device": where(self.model), "peak memory": profile.peak_memory()}
+        self._write("history.json", json.dumps(record))
         for old in set(self.folder.glob("epoch-*.weights.h5")) - {self.folder / weights}:
             old.unlink()
 
