@@ -54,7 +54,8 @@ def refusal(device, backend):
         return None
     return (
         f"No GPU is seen by Keras's backend {backend}: make test-gpu can't be run here. Run it on "
-        "a machine with one, or set KERAS_BACKEND to a backend that is installed for it."
+        "a machine with one, with a backend that is installed for it: tensorflow[and-cuda], or "
+        "KERAS_BACKEND=jax with jax[cuda12], or KERAS_BACKEND=torch."
     )
 
 
