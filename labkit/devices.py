@@ -125,8 +125,9 @@ def _copy(model, prepare, loss):
 def _mirrored(model, names, prepare):
     import tensorflow as tf
 
-    # Its collective operations, the default, fail when a process uses 2 devices and later 3.
-    sums = tf.distribute.ReductionToOneDevice()
+    # Among processors its collective operations fail when one process uses 2 and later 4 of them;
+    # among graphics cards the default is NVIDIA's own.
+    sums = tf.distribute.ReductionToOneDevice() if names[0].startswith("cpu") else None
     with tf.distribute.MirroredStrategy([name.upper() for name in names], sums).scope():
         copy = _copy(model, prepare, Shared(model.loss, len(names)))
     for layer in copy._flatten_layers():

@@ -1,7 +1,8 @@
 """Run every notebook on a GPU, in the full profile: ``make test-gpu``.
 
-A notebook fails if nbval finds an error, if it takes longer than ``LIMIT``, or if one of its
-trainings did not run on the GPU. ``KERAS_BACKEND=jax`` or ``torch`` chooses another backend.
+A notebook fails if nbval finds an error, if it takes longer than ``LIMIT`` or more memory than
+``MEMORY``, or if one of its trainings did not run on the GPU. ``KERAS_BACKEND=jax`` or ``torch``
+chooses another backend.
 """
 
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 
 BOOK = Path(__file__).parents[1] / "book"
 LIMIT = 15 * 60  # seconds a notebook
+MEMORY = {"host": 6, "device": 8}  # GB, half of what a free runtime of Google Colab has
 TRAINS = re.compile(r"training\.train\(|recipes\.(fit|course_model)\(")
 
 
@@ -33,7 +35,11 @@ class Result:
     def faults(self):
         """What is wrong, in words."""
         elsewhere = sum(record.get("device") != "GPU" for record in self.records)
-        found = {
+        over = {
+            f"took over {most} GB of {kind} memory": self.peak(kind) > most
+            for kind, most in MEMORY.items()
+        }
+        found = over | {
             "nbval found an error": bool(self.log),
             "no training was recorded": self.trains and not self.records,
             f"took over {LIMIT // 60} minutes": self.seconds > LIMIT,
@@ -41,10 +47,14 @@ class Result:
         }
         return [fault for fault, there in found.items() if there]
 
+    def peak(self, kind):
+        """Most memory in GB that the notebook held when a training ended."""
+        return max((r.get("peak memory", {}).get(kind, 0) for r in self.records), default=0)
+
     def line(self):
-        """Of the table: name, seconds, trainings, peak memory of the GPU in GB, faults."""
-        memory = max((r["peak memory"].get("device", 0) for r in self.records), default=0)
-        numbers = f"{self.seconds:8.0f} {len(self.records):10} {memory:10.1f}"
+        """Of the table: name, seconds, trainings, peak memory, faults."""
+        numbers = f"{self.seconds:8.0f} {len(self.records):10}"
+        numbers += f" {self.peak('host'):10.1f} {self.peak('device'):10.1f}"
         return f"{self.name:26} {numbers}  {'; '.join(self.faults()) or 'passed'}"
 
 
@@ -94,7 +104,7 @@ def main():
     if reason := refusal(profile.device(), keras.backend.backend()):
         print(reason)
         return 1
-    print(f"{'notebook':26} {'seconds':>8} {'trainings':>10} {'GPU, GB':>10}")
+    print(f"{'notebook':26} {'seconds':>8} {'trainings':>10} {'host, GB':>10} {'GPU, GB':>10}")
     failed = False
     for notebook in sorted([*BOOK.glob("*.ipynb"), *BOOK.glob("labs/*.ipynb")]):
         result = run(notebook)

@@ -8,6 +8,7 @@ import pytest
 from tests import gpu
 
 ON_GPU = {"device": "GPU", "peak memory": {"host": 2.0, "device": 3.5}}
+LARGE = {"device": "GPU", "peak memory": {"host": 2.0, "device": 9.0}}
 ON_CPU = {"device": "CPU", "peak memory": {"host": 2.0}}
 
 
@@ -27,6 +28,7 @@ def test_without_a_gpu_nothing_is_run(monkeypatch, capsys):
         (gpu.Result("a", 100, trains=True), ["no training was recorded"]),
         (gpu.Result("a", 100, "Traceback"), ["nbval found an error"]),
         (gpu.Result("a", 901, records=[ON_GPU]), ["took over 15 minutes"]),
+        (gpu.Result("a", 9, records=[ON_GPU, LARGE]), ["took over 8 GB of device memory"]),
         (gpu.Result("a", 9, records=[ON_GPU, ON_CPU]), ["1 of 2 trainings not on the GPU"]),
         (gpu.Result("a", 9, records=[{"history": {}}]), ["1 of 1 trainings not on the GPU"]),
     ],
@@ -37,7 +39,7 @@ def test_what_is_wrong_with_a_notebook(result, faults):
 
 def test_a_line_of_the_table():
     line = gpu.Result("02_data", 61.4, records=[ON_GPU, ON_CPU]).line()
-    assert line.split()[:4] == ["02_data", "61", "2", "3.5"]
+    assert line.split()[:5] == ["02_data", "61", "2", "2.0", "3.5"]
     assert line.endswith("1 of 2 trainings not on the GPU")
 
 
