@@ -190,10 +190,10 @@ def differences(found):
         axis.errorbar(lines["mean"], places, xerr=reach, fmt="|", color="#0072B2", ms=12, capsize=3)
         axis.axvline(0, color="black", lw=1)
         axis.set_title(name, fontsize=11)
-        axis.locator_params(axis="x", nbins=4 if len(names) < 3 else 3)
+        axis.locator_params(axis="x", nbins=4 if len(names) < 3 else 2)
         axis.grid(axis="x", alpha=0.3)
     axes[0][0].set_yticks(places, titles, fontsize=11)
-    axes[0][0].invert_yaxis()
+    axes[0][0].set_ylim(len(titles) - 0.5, -0.5)  # the first line on top
     return figure
 
 
