@@ -5,6 +5,7 @@ phone and on a dark page; a notebook shows it as the value of its cell.
 """
 
 import itertools
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -181,7 +182,7 @@ def differences(found):
     Light dots are seeds; the dark stroke is their mean, with its 95 % interval.
     """
     titles, names = (found.index.unique(level) for level in ("runs", "score"))
-    height = 0.9 + 0.32 * len(titles)
+    height = 1.1 + 0.32 * len(titles)
     figure, axes = new_figure(1, len(names), height, squeeze=False, sharey=True)
     for axis, name in zip(axes[0], names, strict=True):
         lines, places = found.xs(name, level="score").loc[titles], np.arange(len(titles))
@@ -189,8 +190,9 @@ def differences(found):
         axis.plot(lines.filter(like="seed"), places, "o", color="#56B4E9", ms=5)
         axis.errorbar(lines["mean"], places, xerr=reach, fmt="|", color="#0072B2", ms=12, capsize=3)
         axis.axvline(0, color="black", lw=1)
-        axis.set_title(name, fontsize=11)
+        axis.set_title(fill(name, 14), fontsize=11)
         axis.locator_params(axis="x", nbins=4 if len(names) < 3 else 2)
+        axis.xaxis.set_major_formatter("{x:g}")
         axis.grid(axis="x", alpha=0.3)
     axes[0][0].set_yticks(places, titles, fontsize=11)
     axes[0][0].set_ylim(len(titles) - 0.5, -0.5)  # the first line on top
