@@ -2,13 +2,14 @@
 
 import hashlib
 import os
+import platform
 from pathlib import Path
 
 import pytest
 from conftest import GOOD
 
 from labkit.grade.marks import grade
-from labkit.grade.sandbox import Limits
+from labkit.grade.sandbox import CALLS, Limits
 
 TIGHT = Limits(cpu_seconds=3, seconds=60, memory=400 * 1024**2, processes=12, disk=20 * 1024**2)
 
@@ -151,6 +152,43 @@ except OSError:
     why = 'the disk is full'
 """
     assert grade(write(fill), None, limits=TIGHT, place=place).words["9.2"] == "the disk is full"
+
+
+# Memory that belongs to no process, so that whoever counts by process does not see it.
+NOBODYS = {
+    "memfd": """
+import os
+files = []
+try:
+    for _ in range(30):
+        files.append(os.memfd_create('x'))
+        os.write(files[-1], bytes(18 * 10**6))
+    why = 'all was written'
+except OSError:
+    why = 'it was refused'
+""",
+    "shmget": """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+libc.shmat.restype = ctypes.c_void_p
+why = 'all was written'
+for _ in range(30):
+    number = libc.shmget(0, 18 * 10**6, 0o1600)
+    if number == -1:
+        why = 'it was refused'
+        break
+    place = libc.shmat(number, None, 0)
+    ctypes.memset(place, 1, 18 * 10**6)
+    libc.shmdt(ctypes.c_void_p(place))
+""",
+}
+
+
+@pytest.mark.skipif(platform.machine() not in CALLS, reason="no filter for this processor")
+@pytest.mark.parametrize("name", NOBODYS)
+def test_memory_of_no_process_is_limited_too(place, write, name):
+    found = grade(write(NOBODYS[name]), None, limits=TIGHT, place=place)
+    assert "memory" in found.problem or found.words["9.2"] == "it was refused"
 
 
 def test_it_changes_nothing_outside(place, write):
