@@ -15,7 +15,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from labkit.grade.sandbox import NOBODY, PRIVATE, SETTINGS, THREADS, Sandbox, Unsafe
+from labkit.grade.sandbox import NOBODY, PRIVATE, SETTINGS, THREADS, Limits, Sandbox, Unsafe
 
 LABEL = "labkit-grade"
 
@@ -34,6 +34,23 @@ def check():
         if found.returncode:
             why = "\n".join((found.stdout + found.stderr).splitlines()[-5:])
             raise Unsafe(f"Docker can't make the image:\n{why}")
+    try_out()
+
+
+def try_out():
+    """Raise ``Unsafe`` unless a container starts and sees labkit: else each submission failed."""
+    name = new_name()
+    command = [
+        *isolation(name, Limits())[1:],
+        image(),
+        "python",
+        "-c",
+        "import labkit.grade.worker",
+    ]
+    found = docker(*command)
+    docker("rm", "--force", name)
+    if found.returncode:
+        raise Unsafe(f"Docker can't isolate here: {found.stderr.strip()}")
 
 
 def image_is_here():
@@ -62,6 +79,11 @@ def image():
     return f"{LABEL}:{hashlib.sha256(dockerfile().encode()).hexdigest()[:12]}"
 
 
+def new_name():
+    """Of a container."""
+    return f"{LABEL}-{uuid.uuid4().hex}"
+
+
 class Container(Sandbox):
     """A ``Sandbox`` made by Docker."""
 
@@ -69,7 +91,7 @@ class Container(Sandbox):
     pause = 0.3  # a look is a command of Docker's
 
     def start(self, module):
-        self.name = f"{LABEL}-{uuid.uuid4().hex}"
+        self.name = new_name()
         return subprocess.Popen(
             [*isolation(self.name, self.limits), image(), "python", "-m", module],
             stdin=subprocess.PIPE,

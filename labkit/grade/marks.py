@@ -64,14 +64,15 @@ def grade(submission, lab, hidden=None, limits=Limits(), place=Sandbox):
     if found := sorted({match.group() for match in PEEKING.finditer("\n".join(cells))}):
         notes.append(f"its code says {', '.join(found)}")
     marks = Marks(submission.student, none, notes=tuple(notes), code=code)
-    return run(marks, cells, tasks, lab, hidden or {}, lambda: Session(limits, place))
+    # Started here: that there is no sandbox is not the submission's fault.
+    return run(marks, cells, tasks, lab, hidden or {}, Session(limits, place))
 
 
-def run(marks, cells, tasks, lab, hidden, start):
+def run(marks, cells, tasks, lab, hidden, session):
     """The same marks with answers in them, as far as the submission got."""
     answers, words, problem = dict(marks.answers), {}, ""
     try:
-        with start() as session:
+        with session:
             session.run(cells)
             for number, task in tasks.items():
                 if isinstance(task, Question):

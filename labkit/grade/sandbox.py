@@ -21,6 +21,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+try:
+    import resource
+except ImportError:  # Windows, which imports this file for its ``Limits``
+    resource = None
+
 PRIVATE = "/private"  # the folder inside
 NOBODY = 65534
 THREADS = 512  # of nobody, all submissions together: what holds a bomb until it is found
@@ -202,8 +207,6 @@ class Sandbox:
 
 def lower(limits):
     """Limits that the kernel keeps: no memory dumps, no huge file, no flood of threads."""
-    import resource  # Windows has none, and imports this file for its ``Limits``
-
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits.disk, limits.disk))
     if os.geteuid() == 0:  # another user's own programs count too

@@ -72,6 +72,25 @@ def test_an_image_that_can_not_be_made_is_told(monkeypatch, capsys):
     assert "some minutes" in capsys.readouterr().err
 
 
+def test_a_docker_that_can_not_start_a_container_is_told(monkeypatch):
+    """Such as one that may not see labkit's folder: it is not each submission that is wrong."""
+    monkeypatch.setattr(container.shutil, "which", lambda name: "docker")
+    answers = {"run": says(125, stderr="mounts denied")}
+    monkeypatch.setattr(
+        container, "docker", lambda *words, **options: answers.get(words[0], says())()
+    )
+    with pytest.raises(Unsafe, match="Docker can't isolate here: mounts denied"):
+        container.check()
+
+
+def test_a_sandbox_that_does_not_start_is_not_the_submission_s_fault(write):
+    def broken(module, limits):
+        raise OSError("no sandbox today")
+
+    with pytest.raises(OSError, match="no sandbox today"):
+        grade(write(GOOD), None, place=broken)
+
+
 def test_the_image_has_the_versions_that_are_here():
     import keras
 
