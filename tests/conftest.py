@@ -59,6 +59,16 @@ def real_data(_sealed):
         yield
 
 
+@pytest.fixture(scope="module")
+def eager():
+    """Nothing is compiled in this file's tests: that takes longer than a few steps of training."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture(scope="session")
 def make_split():
     """A function that gives a split of ``count`` images without files.

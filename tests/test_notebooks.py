@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 BOOK = Path(__file__).parents[1] / "book"
+THREADS = ("OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 NOTEBOOKS = sorted([*BOOK.glob("*.ipynb"), *BOOK.glob("back/*.ipynb"), *BOOK.glob("labs/*.ipynb")])
 
 
@@ -19,8 +20,8 @@ def test_notebook_runs_through_nbval(notebook, tmp_path):
         "LABKIT_CACHE": str(tmp_path / "cache"),
         "LABKIT_RUNS": str(tmp_path / "runs"),
         "KERAS_HOME": str(tmp_path / "keras"),
-        # Two notebooks run at a time on two cores: BLAS threads that wait for each other cost most.
-        "OPENBLAS_NUM_THREADS": "1",
+        # Two notebooks run at a time on two cores: threads that wait for each other cost most.
+        **dict.fromkeys(THREADS, "1"),
     }
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-cell-timeout=300"]
     options = ["-p", "no:xdist", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]

@@ -136,7 +136,7 @@ def test_each_depth_of_a_nest_is_a_row(pets, monkeypatch):
     assert whole["recipe"]["name"] == "short-unetpp"
 
 
-def test_costs_are_rows_of_each_recipe(pets, monkeypatch):
+def test_costs_are_rows_of_each_recipe(pets, monkeypatch, eager):
     monkeypatch.setattr(studies, "COSTED", ["quick", "short-aff-unet"])
     monkeypatch.setattr(studies, "STEPS", 1)
     declared = [replace(recipes.find(name), image_size=64) for name in studies.COSTED]
