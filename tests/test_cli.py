@@ -156,10 +156,8 @@ def test_the_installed_command_is_main(monkeypatch, capsys):
 
 
 @pytest.fixture
-def small_world(folders, monkeypatch, make_split):
+def small_world(folders, monkeypatch, make_split, eager):
     """Tiny recipes by any name, a tiny dataset, a ledger in a temporary folder."""
-    import tensorflow as tf
-
     from labkit import data, ledger, recipes
 
     pets = data.Pets(make_split(6, 32), make_split(4, 32), "synthetic")
@@ -167,9 +165,7 @@ def small_world(folders, monkeypatch, make_split):
     tiny = recipes.Recipe("tiny", epochs=1, batch_size=3, image_size=32, filters=(4, 4, 4, 4))
     monkeypatch.setattr(recipes, "find", lambda name: replace(tiny, name=name, pretrained=False))
     monkeypatch.setattr(ledger, "LEDGER", folders / "runs.jsonl")
-    tf.config.run_functions_eagerly(True)  # compiling takes longer than this training
-    yield ledger
-    tf.config.run_functions_eagerly(False)
+    return ledger
 
 
 def test_images_writes_a_line_for_each_test_image(small_world, capsys):
