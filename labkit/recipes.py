@@ -163,6 +163,8 @@ DECLARED += [
     replace(SHORT, name="short-without-augmentation", augmented=False),
     *(replace(SHORT, name=f"short-augmentation-{name}", augmented=name) for name in AUGMENTATIONS),
     replace(SHORT, name="short-frozen", fine_tune=False),
+    # The architecture that did best of them, with the whole budget.
+    replace(STANDARD, name="standard-attention-u-net", architecture="Attention U-Net"),
 ]
 RECIPES = {recipe.name: recipe for recipe in DECLARED}
 
