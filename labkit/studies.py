@@ -20,6 +20,14 @@ from labkit.models import unetpp
 BASE = recipes.SHORT
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)  # of the decoder's channels
 COARSE, CLOSE = 64, 96  # pixels that the two networks of a cascade see
+FEW = (100, 400)  # train images, and what is changed when there are no more
+FEW_STEPS = 400  # of a training, whatever the number of its images
+FEW_CHANGES = {
+    "as it is": {},
+    "no augmentation": {"augmented": False},
+    "encoder frozen": {"fine_tune": False},
+    "no pretrained weights": {"pretrained": False},
+}
 TRIALS = 16
 TRIAL = replace(BASE, name="trial", epochs=2)
 # Whose cost is measured: the main recipes, and those of the short ones that cost otherwise.
@@ -97,6 +105,28 @@ def study_tuning(pets, seed):
     table = tuning.search(TRIAL, pets.train, TRIALS, seed=seed)
     for number, line in table.iterrows():
         yield {"trial": number, **line.to_dict()}
+
+
+def study_few(pets, seed):
+    """A row a number of train images, drawn by the seed, and a change of the recipe.
+
+    Each training has the same number of steps, so that fewer images are seen more often.
+    """
+    order = np.random.default_rng(seed).permutation(len(pets.train))
+    for count in FEW:
+        train = pets.train.select(np.sort(order[:count]))
+        epochs = round(FEW_STEPS / len(Batches(train, BASE.batch_size)))
+        for title, change in FEW_CHANGES.items():
+            name = f"{BASE.name}-{count}-{recipes.slug(title)}"
+            recipe = replace(BASE, name=name, epochs=epochs, **change)
+            model, _ = recipes.fit(recipe, seed, train)
+            yield {
+                "images": len(train),
+                "change": title,
+                "recipe": asdict(recipe),
+                "train": scores.score(model, train),
+                "test": scores.score(model, pets.test),
+            }
 
 
 def study_depths(pets, seed):

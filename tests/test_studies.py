@@ -76,6 +76,25 @@ def test_exported_files_are_rows(pets, fitted, monkeypatch):
     assert {"MB", "ms", "mean IoU", "pet IoU", "same"} < set(rows[0])
 
 
+def test_a_small_training_set_is_seen_for_the_same_number_of_steps(pets, fitted, monkeypatch):
+    monkeypatch.setattr(studies, "FEW", (5, 12))
+    monkeypatch.setattr(studies, "FEW_STEPS", 6)
+    monkeypatch.setattr(studies, "BASE", replace(studies.BASE, batch_size=4))
+    rows = written(studies.study_few(pets, 1))
+    assert [row["images"] for row in rows] == [5] * 4 + [12] * 4
+    assert [row["change"] for row in rows[:4]] == list(studies.FEW_CHANGES)
+    for (recipe, seed, train, _), row in zip(fitted, rows, strict=True):
+        assert seed == 1 and len(train) == row["images"]
+        assert recipe.epochs == {5: 3, 12: 2}[len(train)]  # of 2 and 3 batches
+        assert {"mean IoU"} < set(row["train"]) & set(row["test"])
+    few, many = fitted[0][2], fitted[-1][2]
+    assert set(few.table["name"]) < set(many.table["name"])
+    changed = [fitted[place][0] for place in range(4)]
+    assert [recipe.augmented for recipe in changed] == [True, False, True, True]
+    assert [recipe.fine_tune for recipe in changed] == [True, True, False, True]
+    assert [recipe.pretrained for recipe in changed] == [True, True, True, False]
+
+
 def test_a_search_sees_the_train_split_alone(pets, monkeypatch):
     import pandas as pd
 
