@@ -6,7 +6,7 @@ import sys
 
 LABS = ("data", "unet", "metrics", "training", "errors", "conclusions")  # of labkit.check
 # study_... in labkit.studies
-STUDIES = ("cascade", "cost", "depths", "export", "few", "pruning", "tuning")
+STUDIES = ("cascade", "cost", "depths", "export", "few", "pruning", "seam", "tuning")
 
 
 def main(arguments=None):

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from keras import ops
 
-from labkit import cascade, export, profile, pruning, recipes, scores, tuning
+from labkit import augment, cascade, export, profile, pruning, recipes, scores, tuning
 from labkit.batches import Batches
 from labkit.models import unetpp
 
@@ -28,6 +29,8 @@ FEW_CHANGES = {
     "encoder frozen": {"fine_tune": False},
     "no pretrained weights": {"pretrained": False},
 }
+SEAM_IMAGES = 500  # of the test split, evenly taken
+SEAM_MOVED = 8  # pixels to the right
 TRIALS = 16
 TRIAL = replace(BASE, name="trial", epochs=2)
 # Whose cost is measured: the main recipes, and those of the short ones that cost otherwise.
@@ -127,6 +130,35 @@ def study_few(pets, seed):
                 "train": scores.score(model, train),
                 "test": scores.score(model, pets.test),
             }
+
+
+def study_seam(pets, seed):
+    """A row a recipe and a place of the seam: does a network look for the step in colour that
+    ``augment.recolour_apart`` leaves, and follow it where it is wrong?
+
+    Scored on the true masks, whatever the place.
+    """
+    test = pets.test.select(slice(None, None, max(1, len(pets.test) // SEAM_IMAGES)))
+    places = {
+        "none": test,
+        "outline": seamed(test, test.masks, seed),
+        "beside it": seamed(test, np.roll(test.masks, SEAM_MOVED, axis=2), seed),
+    }
+    for name in (BASE.name, f"{BASE.name}-augmentation-apart"):
+        recipe = recipes.find(name)
+        model, _ = recipes.fit(recipe, seed, pets.train)
+        for place, split in places.items():
+            found = scores.score(model, split)
+            yield {"recipe": asdict(recipe), "seam": place, "images": len(split), "test": found}
+
+
+def seamed(split, masks, seed):
+    """A split whose images are recoloured apart along the outlines of some masks."""
+    images = np.asarray(split.images, "float32")
+    rng = np.random.default_rng(seed)
+    changed = augment.recolour_apart(images, masks, rng, augment.Strength())
+    changed = ops.convert_to_numpy(changed).round().astype("uint8")
+    return replace(split, images=changed)
 
 
 def study_depths(pets, seed):

@@ -3,9 +3,10 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from labkit import cascade, cli, data, export, ledger, recipes, studies, training, tuning
+from labkit import cascade, classes, cli, data, export, ledger, recipes, studies, training, tuning
 from labkit.models.unet import unet_model
 from labkit.models.unetpp import unetpp_model
 
@@ -93,6 +94,28 @@ def test_a_small_training_set_is_seen_for_the_same_number_of_steps(pets, fitted,
     assert [recipe.augmented for recipe in changed] == [True, False, True, True]
     assert [recipe.fine_tune for recipe in changed] == [True, True, False, True]
     assert [recipe.pretrained for recipe in changed] == [True, True, True, False]
+
+
+def test_a_seam_lies_where_the_masks_say(pets):
+    grey = replace(pets.test, images=np.full_like(pets.test.images, 128))
+    masks = np.full_like(grey.masks, classes.BACKGROUND)
+    masks[:, 16:48, 16:48] = 0
+    colours = studies.seamed(grey, masks, seed=0).images.astype(int)
+    inside, outside = colours[:, 32, 32], colours[:, 4, 4]
+    assert (inside != outside).any(axis=-1).all()
+    assert (colours[:, 20, 20] == inside).all() and (colours[:, 60, 60] == outside).all()
+    assert (colours == studies.seamed(grey, masks, seed=0).images).all()
+
+
+def test_a_seam_is_tried_nowhere_at_the_outline_and_beside_it(pets, fitted, monkeypatch):
+    monkeypatch.setattr(studies, "SEAM_IMAGES", 2)
+    small = {name: replace(recipes.find(name), image_size=64) for name in recipes.RECIPES}
+    monkeypatch.setattr(recipes, "find", small.get)
+    rows = written(studies.study_seam(pets, 0))
+    assert [row["seam"] for row in rows] == ["none", "outline", "beside it"] * 2
+    names = [row["recipe"]["name"] for row in rows]
+    assert names == ["short"] * 3 + ["short-augmentation-apart"] * 3
+    assert all(row["images"] == 2 and 0 <= row["test"]["mean IoU"] <= 1 for row in rows)
 
 
 def test_a_search_sees_the_train_split_alone(pets, monkeypatch):
