@@ -149,8 +149,8 @@ def recolour(images, rng, strength):
 def recolour_apart(images, masks, rng, strength):
     """Animal and background recoloured each for itself: the contrast between them changes too.
 
-    Only segmentation can do this, since its masks say what is what. The seam is five pixels soft,
-    so that it does not give the outline away.
+    Only segmentation can do this, since its masks say what is what. The seam is five pixels soft;
+    a network learns to see it all the same, and is worse on photographs (chapter 12).
     """
     animal = ops.cast(masks != classes.BACKGROUND, "float32")
     animal = ops.average_pool(animal, 5, strides=1, padding="same", data_format="channels_last")
