@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from labkit import data, ledger, losses, recipes, training
+from labkit import data, ledger, losses, recipes, training, tuning
 from labkit.models.unet import unet_model
 from labkit.recipes import Recipe
 
@@ -255,15 +255,26 @@ def test_each_architecture_can_be_named_in_a_recipe(name):
     assert recipes.build(recipe, 0).output_shape == (None, 32, 32, 3)
 
 
+def changed(recipe):
+    """The names of all settings in which a short or standard recipe differs from the plain one."""
+    plain = vars(recipes.find(recipe.name.split("-")[0]))
+    return {key for key, value in vars(recipe).items() if value != plain[key]} - {"name"}
+
+
 def test_recipes_that_improve_change_one_thing():
     for name, recipe in recipes.RECIPES.items():
-        base = name.split("-")[0]
-        if base in ("short", "standard") and name != base:
-            plain = vars(recipes.find(base))
-            changed = {key for key, value in vars(recipe).items() if value != plain[key]} - {"name"}
-            assert changed in (
+        if name.startswith(("short-", "standard-")) and name != "short-tuned":
+            assert changed(recipe) in (
                 {"architecture"}, {"dice"}, {"loss", "dice"}, {"augmented"}, {"fine_tune"}
             )  # fmt: skip
+
+
+def test_the_tuned_recipe_is_the_best_trial_of_the_search():
+    assert changed(recipes.find("short-tuned")) == set(tuning.SPACE)
+    trials = ledger.study("tuning")
+    best = trials.loc[trials[trials["seed"] == 0]["mean IoU"].idxmax()]
+    for name in tuning.SPACE:
+        assert getattr(recipes.find("short-tuned"), name) == pytest.approx(best[name], rel=0.02)
 
 
 @pytest.mark.parametrize("name", recipes.LOSSES)
