@@ -21,9 +21,9 @@ from labkit.models import unetpp
 BASE = recipes.SHORT
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)  # of the decoder's channels
 COARSE, CLOSE = 64, 96  # pixels that the two networks of a cascade see
-FEW = (100, 400)  # train images, and what is changed when there are no more
+FEW = (100, 400)  # train images
 FEW_STEPS = 400  # of a training, whatever the number of its images
-FEW_CHANGES = {
+FEW_CHANGES = {  # of the recipe
     "as it is": {},
     "no augmentation": {"augmented": False},
     "encoder frozen": {"fine_tune": False},
