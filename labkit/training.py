@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -265,9 +266,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._check_loss(logs, epoch)
         for key, value in {**logs, "seconds": time.perf_counter() - self.started}.items():
             self.history.setdefault(key, []).append(value)
-        if logs[self.best_by] >= max(self.history[self.best_by]):
-            self._save_best()
-        self._keep(epoch + 1)
+        self._keep(epoch + 1, best=logs[self.best_by] >= max(self.history[self.best_by]))
 
     def _check_loss(self, logs, epoch):
         if not math.isfinite(loss := float(logs["loss"])):
@@ -277,18 +276,25 @@ class Checkpoint(keras.callbacks.Callback):
                 f"{self.folder} keeps the epochs before"
             )
 
-    def _keep(self, done):
+    def _keep(self, done, best=False):
         """The state after some epochs; what it replaces goes last."""
         weights = f"epoch-{done}.weights.h5"
         self._save(weights)
+        if best:
+            self._keep_best(weights)
         record = {"weights": weights, "history": self.history}
         record |= {"device": where(self.model), "peak memory": profile.peak_memory()}
         self._write("history.json", json.dumps(record))
         for old in set(self.folder.glob("epoch-*.weights.h5")) - {self.folder / weights}:
             old.unlink()
 
-    def _save_best(self):
+    def _keep_best(self, weights):
         """The weights that were validated: the averaged ones, if the optimizer averages."""
+        if not self.model.optimizer.use_ema:  # a copy takes far less time than saving again
+            work = self.folder / "new-best.weights.h5"
+            shutil.copyfile(self.folder / weights, work)
+            os.replace(work, self.folder / "best.weights.h5")
+            return
         variables = self.model.trainable_variables
         now = [ops.convert_to_numpy(variable) for variable in variables]
         self.model.optimizer.finalize_variable_values(variables)

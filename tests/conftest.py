@@ -69,6 +69,16 @@ def eager():
     tf.config.run_functions_eagerly(False)
 
 
+@pytest.fixture
+def compiled(eager):
+    """One test of such a file compiles, as users do."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(False)
+    yield
+    tf.config.run_functions_eagerly(True)
+
+
 @pytest.fixture(scope="session")
 def make_split():
     """A function that gives a split of ``count`` images without files.

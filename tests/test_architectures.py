@@ -8,6 +8,7 @@ from keras import ops
 from labkit import losses
 from labkit.models import aff, attention, lft, transunet, unet, unetpp
 
+pytestmark = pytest.mark.usefixtures("eager")
 MODELS = {
     "unetpp": unetpp.unetpp_model,
     "attention": attention.attention_unet,

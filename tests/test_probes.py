@@ -12,6 +12,7 @@ from labkit.models.skips import skip_unet
 from labkit.models.unet import unet_model
 from labkit.training import train
 
+pytestmark = pytest.mark.usefixtures("eager")
 properties = settings(deadline=None, max_examples=30)
 
 

@@ -8,27 +8,21 @@ from datetime import date
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from labkit import data, ledger, losses, recipes, training, tuning
 from labkit.models.unet import unet_model
 from labkit.recipes import Recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore:Even though the .*tf.data:UserWarning")
+pytestmark = [
+    pytest.mark.usefixtures("eager"),
+    pytest.mark.filterwarnings("ignore:Even though the .*tf.data:UserWarning"),
+]
 TINY = replace(recipes.find("laboratory"), name="tiny", batch_size=6, epochs=1, image_size=32)
 HERE = {"source": data.SYNTHETIC, "limit": (6, 4)}
 ROW = {
     *("recipe", "seed", "source", "images", "date", "commit", "versions", "backend", "device"),
     *("machine", "seconds", "peak memory", "history"),
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _eager():
-    """Without compiling, which takes longer than this training."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")

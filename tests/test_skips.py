@@ -7,6 +7,7 @@ import pytest
 from labkit import losses
 from labkit.models import skips, unet
 
+pytestmark = pytest.mark.usefixtures("eager")
 SIZE = 64  # skips of 4x4, 8x8, 16x16 and 32x32 then; their names are those of a 128x128 image
 
 

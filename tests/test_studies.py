@@ -10,6 +10,8 @@ from labkit import cascade, classes, cli, data, export, ledger, recipes, studies
 from labkit.models.unet import unet_model
 from labkit.models.unetpp import unetpp_model
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 @pytest.fixture(scope="module")
 def pets(_sealed):

@@ -19,7 +19,10 @@ from labkit import data, losses, training
 from labkit.batches import Batches
 
 EPOCHS, SIZE = 3, 16
-pytestmark = pytest.mark.filterwarnings("ignore:Even though the .*tf.data:UserWarning")
+pytestmark = [
+    pytest.mark.usefixtures("eager"),
+    pytest.mark.filterwarnings("ignore:Even though the .*tf.data:UserWarning"),
+]
 SCORES = ("loss", "accuracy", "pet_iou", "mean_iou")
 
 
@@ -100,23 +103,6 @@ def broken_off(epoch, batch, **options):
         train(**options, callbacks=[Break(epoch, batch)])
     (folder,) = training.runs_folder().iterdir()
     return folder
-
-
-def eager():
-    """Without compiling, which takes longer than these trainings; one test compiles."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
-_eager = pytest.fixture(eager, autouse=True, scope="module")
-
-
-@pytest.fixture
-def compiled():
-    tf.config.run_functions_eagerly(False)
-    yield
-    tf.config.run_functions_eagerly(True)
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +269,7 @@ class Tell(keras.callbacks.Callback):
 
 def train_and_tell(pipe, epochs):
     """What a process does that will be killed."""
-    next(eager())
+    tf.config.run_functions_eagerly(True)
     train(epochs=epochs, callbacks=[Tell(pipe)])
     pipe.send("whole")
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from labkit import data, recipes, scores, training, tuning
 
@@ -112,11 +111,9 @@ def test_the_weights_of_a_trial_are_not_kept(split, trained):
     assert left.name.startswith("search-tiny-")
 
 
-def test_a_real_search_scores_what_it_trained(split, folders, tiny_unet, monkeypatch):
+def test_a_real_search_scores_what_it_trained(split, folders, tiny_unet, monkeypatch, eager):
     monkeypatch.setitem(recipes.ARCHITECTURES, "unet", tiny_unet)
-    tf.config.run_functions_eagerly(True)  # compiling takes longer than this training
     table = search(split, 2)
-    tf.config.run_functions_eagerly(False)
     assert table["mean IoU"].between(0, 1).all()
 
 
