@@ -234,20 +234,24 @@ def trade_off(series, across, score="mean IoU", joined=()):
     return figure
 
 
-def search(table, score="mean IoU"):
+def search(table, space, score="mean IoU"):
     """A figure of ``tuning.search``: a panel a setting, a dot a trial.
 
-    The square is the first trial, the star the best one. A setting whose trials span more than a
-    factor of ten has a logarithmic axis.
+    The square is the first trial, the star the best one. The axis of a setting that was searched by
+    its logarithm is logarithmic.
+
+    Args:
+        table: a line a trial, with a column a setting and the score.
+        space: the limits (low, high) of each setting, as ``tuning.SPACE``.
+        score: a column.
     """
-    names = [name for name in table.columns if name != score]
-    figure, axes = new_figure(1, len(names), height=2.6, squeeze=False, sharey=True)
+    figure, axes = new_figure(1, len(space), height=2.6, squeeze=False, sharey=True)
     first, best = table.index[0], table[score].idxmax()
-    for axis, name in zip(axes[0], names, strict=True):
+    for axis, (name, (low, _)) in zip(axes[0], space.items(), strict=True):
         axis.plot(table[name], table[score], "o", color="#56B4E9", label="trial")
         axis.plot(table[name][first], table[score][first], "s", color="#D55E00", label="first")
         axis.plot(table[name][best], table[score][best], "*", ms=14, color="#0072B2", label="best")
-        if table[name].min() > 0 and table[name].max() > 10 * table[name].min():
+        if low > 0:
             axis.set_xscale("log")
         axis.set_xlabel(name.replace("_", " "), fontsize=11)
         axis.margins(0.1)

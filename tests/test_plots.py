@@ -239,9 +239,9 @@ def test_differences_show_each_seed_and_the_interval_on_the_line_of_its_group():
 
 def test_a_search_has_a_panel_a_setting_and_marks_the_first_and_the_best_trial():
     table = pd.DataFrame(
-        {"rate": [0.01, 0.1, 0.5], "dice": [0.5, 0.2, 0.9], "mean IoU": [0.4, 0.7, 0.6]}
+        {"rate": [0.01, 0.1, 0.5], "dice": [0.5, 0.02, 0.9], "mean IoU": [0.4, 0.7, 0.6]}
     )
-    figure = plots.search(table)
+    figure = plots.search(table, {"rate": (0.01, 1.0), "dice": (0.0, 1.0)})
     rate, dice = figure.axes
     assert (rate.get_xlabel(), dice.get_xlabel()) == ("rate", "dice")
     assert (rate.get_xscale(), dice.get_xscale()) == ("log", "linear")
