@@ -27,6 +27,12 @@ def number(name):
     raise ValueError(f"unknown class {name!r}: use one of {', '.join(NAMES)}, or 0, 1, 2")
 
 
+def check_count(num_classes):
+    """Raises ValueError for fewer than two classes."""
+    if num_classes < 2:
+        raise ValueError(f"num_classes is {num_classes}: background and object make at least 2")
+
+
 def colour_mask(mask):
     """Mask as a picture.
 

@@ -10,7 +10,7 @@ from labkit import data, losses, probes, profile, scores, training
 from labkit.adaptive import Adaptive
 from labkit.augment import Strength
 from labkit.batches import Batches
-from labkit.models import aff, attention, lft, skips, transunet, unetpp
+from labkit.models import aff, attention, fullres, lft, skips, transunet, unetpp
 from labkit.models.unet import FILTERS, unet_model
 
 SPLITS = ("test", "validation")
@@ -32,6 +32,7 @@ ARCHITECTURES = {
     "TransUNet": transunet.transunet_model,
     "LFT-UNet": lft.lft_unet,
     "AFF-UNet": aff.aff_unet,
+    "full-resolution U-Net": fullres.fullres_unet,
 }
 
 

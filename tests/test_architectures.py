@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from labkit import losses
-from labkit.models import aff, attention, lft, transunet, unet, unetpp
+from labkit.models import aff, attention, fullres, lft, transunet, unet, unetpp
 
 pytestmark = pytest.mark.usefixtures("eager")
 MODELS = {
@@ -15,6 +15,7 @@ MODELS = {
     "transunet": transunet.transunet_model,
     "lft": lft.lft_unet,
     "aff": aff.aff_unet,
+    "fullres": fullres.fullres_unet,
 }
 SMALL = {"image_size": 64, "weights": None, "filters": (16, 12, 8, 8)}
 
@@ -197,3 +198,19 @@ def test_fused_features_lie_between_decoder_and_skip():
     found = model.predict_on_batch(pair)
     assert 0 < share.min() < share.max() < 1
     np.testing.assert_allclose(found, share * pair[0] + (1 - share) * projected, atol=1e-5)
+
+
+# --- full resolution -----------------------------------------------------------------------------
+
+
+def test_the_image_itself_reaches_the_logits_pixel_by_pixel(images):
+    model = fullres.fullres_unet(**SMALL)
+    *_, gamma, beta, _, _ = model.get_layer("up_128").weights
+    gamma.assign(ops.zeros_like(gamma))  # nothing comes from below: what is left is the last skip
+    beta.assign(ops.zeros_like(beta))
+    changed = images[:1].copy()
+    changed[0, 30, 40] = 255 - changed[0, 30, 40]
+    change = np.abs(model.predict_on_batch(changed) - model.predict_on_batch(images[:1])).max(-1)
+    rows, columns = np.nonzero(change[0] > 1e-7)
+    # Two 3x3 convolutions: two pixels to each side, and not a block that an encoder would see.
+    assert (rows.min(), rows.max()) == (28, 32) and (columns.min(), columns.max()) == (38, 42)

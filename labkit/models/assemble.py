@@ -26,6 +26,7 @@ def assemble(
     momentum=0.9,
     seed=0,
     filters=FILTERS,
+    with_image=False,
 ):
     """A model from raw pixels to logits with any decoder.
 
@@ -34,11 +35,13 @@ def assemble(
         name: of the model.
         num_classes, image_size, weights, fine_tune, pixel_range, momentum, seed, filters: as for
             ``unet.unet_model``, and so is the result.
+        with_image: give the decoder the image too (rescaled), before the first tap.
     """
     contract = encoder.pretrained(image_size, weights, fine_tune, seed)
     image = keras.Input(contract.input_shape[1:], name="image")
-    taps = contract(rescaling(pixel_range)(image))
-    return keras.Model(image, decoder(taps, num_classes, momentum, seed, filters), name=name)
+    scaled = rescaling(pixel_range)(image)
+    maps = [scaled, *contract(scaled)] if with_image else contract(scaled)
+    return keras.Model(image, decoder(maps, num_classes, momentum, seed, filters), name=name)
 
 
 def glorot(seed):

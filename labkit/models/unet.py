@@ -88,8 +88,7 @@ def classify(x, num_classes, seed=0):
 
     Raises ValueError for fewer than two classes.
     """
-    if num_classes < 2:
-        raise ValueError(f"num_classes is {num_classes}: background and object make at least 2")
+    classes.check_count(num_classes)
     last = layers.Conv2DTranspose(
         num_classes,
         3,

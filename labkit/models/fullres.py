@@ -1,0 +1,51 @@
+"""Full-resolution U-Net: one skip more, from the image itself.
+
+The encoder of this course halves the image before its first tap, so the finest skip has half of
+the resolution, and the last layer guesses the other half. The first level of the U-Net paper
+(Ronneberger, Fischer and Brox 2015, arXiv:1505.04597) works on the image as it is; this decoder
+has such a level again.
+
+Where this departs from the paper: the new level has few filters, because it has most pixels, and
+one convolution before the skip and one after it, not two.
+"""
+
+from keras import layers
+
+from labkit import classes
+from labkit.models.assemble import assemble, glorot
+from labkit.models.skips import SIZES
+from labkit.models.unet import upsample
+
+
+def fullres_unet(**options):
+    """A full-resolution U-Net; ``options`` and result are those of ``unet.unet_model``."""
+    return assemble(decoder, "fullres_unet", with_image=True, **options)
+
+
+def decoder(maps, num_classes, momentum, seed, filters):
+    """The expanding path of ``unet.decoder``, one level longer: image and taps, finest first, to
+    logits ``[B, H, W, C]``."""
+    classes.check_count(num_classes)
+    image, *skips, x = maps
+    for number, (size, count) in enumerate(zip(SIZES, filters, strict=True)):
+        block = upsample(count, 3, momentum, 10 * seed + number, name=f"up_{size}")
+        x = layers.Concatenate(name=f"skip_{size}")([block(x), skips.pop()])
+    fine = filters[-1] // 2  # half as many as on the level below
+    detail = convolve(image, fine, momentum, 100 * seed, name="detail_128")
+    x = upsample(fine, 3, momentum, 10 * seed + 4, name="up_128")(x)
+    x = layers.Concatenate(name="skip_128")([x, detail])
+    x = convolve(x, fine, momentum, 100 * seed + 1, name="join_128")
+    last = layers.Conv2D(
+        num_classes, 1, kernel_initializer=glorot(100 * seed + 2), dtype="float32", name="logits"
+    )
+    return last(x)
+
+
+def convolve(x, filters, momentum, seed, name):
+    """A 3x3 convolution that keeps the size: ``[B, H, W, C]`` -> ``[B, H, W, filters]``."""
+    start = glorot(seed)
+    x = layers.Conv2D(
+        filters, 3, padding="same", use_bias=False, kernel_initializer=start, name=name
+    )(x)
+    x = layers.BatchNormalization(momentum=momentum, name=f"{name}_normal")(x)
+    return layers.ReLU(name=f"{name}_relu")(x)
