@@ -5,10 +5,12 @@ study NAME`` adds them to a file of that name beside the ledger. Trainings that 
 loaded. ``study_cost`` trains nothing to its end: it measures what models are compared by.
 """
 
+import itertools
 import tempfile
 import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +38,7 @@ TRIAL = replace(BASE, name="trial", epochs=2)
 # Whose cost is measured: the main recipes, and those of the short ones that cost otherwise.
 COSTED = ["laboratory", "quick", "fast", "standard", BASE.name, "short-frozen"]
 COSTED += [f"short-{recipes.slug(name)}" for name in recipes.ARCHITECTURES if name != "unet"]
-STEPS = 12
+ROUNDS = 15  # of measuring times
 
 
 def about(seed):
@@ -174,23 +176,41 @@ def study_depths(pets, seed):
 def study_cost(pets, seed):
     """A row a recipe of ``COSTED``: size of its network, time to predict and to train an image.
 
-    Untrained: weights do not change the time.
+    Untrained: weights do not change the time. Trained as by its recipe, with its batches' making.
     """
-    for name in COSTED:
-        recipe = recipes.find(name)
-        model = recipes.build(recipe, seed)
-        spent = train_milliseconds(recipe, model, pets.train)
-        yield {"recipe": asdict(recipe), **cost(model), "ms to train": spent}
+    found = [recipes.find(name) for name in COSTED]
+    models = [recipes.build(recipe, seed) for recipe in found]
+    with tempfile.TemporaryDirectory() as folder:
+        files = [
+            export.save(model, Path(folder) / f"{recipe.name}.tflite")
+            for recipe, model in zip(found, models, strict=True)
+        ]
+        sizes = [file.stat().st_size / 1e6 for file in files]
+        image = no_images(models[0], 1)
+        looks = in_turns([partial(export.load(file).predict_on_batch, image) for file in files])
+    steps = in_turns(list(map(training_step, found, models, itertools.repeat(pets.train))))
+    for recipe, model, size, look, step in zip(found, models, sizes, looks, steps, strict=True):
+        price = {"parameters": model.count_params(), "MB": size, "ms": look}
+        yield {"recipe": asdict(recipe), **price, "ms to train": step / recipe.batch_size}
 
 
-def train_milliseconds(recipe, model, train):
-    """What one image of an epoch takes, making its batch included: the middle of ``STEPS``
-    batches after the first, in which the step is compiled."""
+def training_step(recipe, model, train):
+    """A function that makes the next batch of a training and learns from it."""
     train_ds = Batches(train, recipe.batch_size, seed=0, augmented=recipes.augmentation(recipe))
     model.compile(recipes.optimizer(recipe, model, train_ds), recipes.loss(recipe))
+    numbers = itertools.cycle(range(len(train_ds)))
+    return lambda: model.train_on_batch(*train_ds[next(numbers)])
+
+
+def in_turns(actions):
+    """Milliseconds of each action, the middle of ``ROUNDS`` after one that warms up.
+
+    All take part in each round, so that a slow minute of the machine is one for all.
+    """
     times = []
-    for index in range(STEPS + 1):
-        start = time.perf_counter()
-        model.train_on_batch(*train_ds[index])
-        times.append(1000 * (time.perf_counter() - start))
-    return float(np.median(times[1:])) / recipe.batch_size
+    for _ in range(ROUNDS + 1):
+        for action in actions:
+            start = time.perf_counter()
+            action()
+            times.append(1000 * (time.perf_counter() - start))
+    return np.median(np.reshape(times, (-1, len(actions)))[1:], axis=0).tolist()

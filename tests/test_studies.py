@@ -182,7 +182,7 @@ def test_each_depth_of_a_nest_is_a_row(pets, monkeypatch):
 
 def test_costs_are_rows_of_each_recipe(pets, monkeypatch, eager):
     monkeypatch.setattr(studies, "COSTED", ["quick", "short-aff-unet"])
-    monkeypatch.setattr(studies, "STEPS", 1)
+    monkeypatch.setattr(studies, "ROUNDS", 1)
     declared = [replace(recipes.find(name), image_size=64) for name in studies.COSTED]
     small = [replace(recipe, batch_size=4, filters=(8, 8, 8, 8)) for recipe in declared]
     monkeypatch.setattr(recipes, "find", dict(zip(studies.COSTED, small, strict=True)).get)
@@ -191,6 +191,25 @@ def test_costs_are_rows_of_each_recipe(pets, monkeypatch, eager):
     assert quick["parameters"] == recipes.build(small[0], 0).count_params()
     assert quick["parameters"] != other["parameters"]
     assert all(row[name] > 0 for row in (quick, other) for name in ("MB", "ms", "ms to train"))
+
+
+def test_times_are_taken_in_turns_and_the_first_round_does_not_count(monkeypatch):
+    clock, called = [0.0], []
+    monkeypatch.setattr(studies.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(studies, "ROUNDS", 3)
+
+    def action(name, *seconds):
+        left = iter(seconds)
+
+        def act():
+            called.append(name)
+            clock[0] += next(left)
+
+        return act
+
+    found = studies.in_turns([action("a", 9.0, 0.5, 4.0, 1.0), action("b", 0.0, 3.0, 2.0, 2.5)])
+    assert called == ["a", "b"] * 4
+    assert found == pytest.approx([1000.0, 2500.0])
 
 
 def test_all_costed_recipes_are_declared():
