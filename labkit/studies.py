@@ -188,7 +188,8 @@ def study_cost(pets, seed):
         sizes = [file.stat().st_size / 1e6 for file in files]
         image = no_images(models[0], 1)
         looks = in_turns([partial(export.load(file).predict_on_batch, image) for file in files])
-    steps = in_turns(list(map(training_step, found, models, itertools.repeat(pets.train))))
+    pairs = zip(found, models, strict=True)
+    steps = in_turns([training_step(recipe, model, pets.train) for recipe, model in pairs])
     for recipe, model, size, look, step in zip(found, models, sizes, looks, steps, strict=True):
         price = {"parameters": model.count_params(), "MB": size, "ms": look}
         yield {"recipe": asdict(recipe), **price, "ms to train": step / recipe.batch_size}

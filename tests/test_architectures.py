@@ -73,7 +73,8 @@ def test_it_saves_and_loads(model, images, tmp_path):
 
 
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-def test_each_weight_of_the_decoder_gets_a_gradient(make, images):
+def test_each_weight_of_the_decoder_gets_a_gradient(make, images, compiled):
+    """Compiled: a head that UNet++ draws must be drawn anew in each step, not once for all."""
     model = make(**SMALL)
     model.get_layer("encoder").trainable = False  # its steps are tested with the plain U-Net
     # Adam's first step is as long for a small gradient as for a large one, and 0 only for none.

@@ -180,7 +180,7 @@ def test_each_depth_of_a_nest_is_a_row(pets, monkeypatch):
     assert whole["recipe"]["name"] == "short-unetpp"
 
 
-def test_costs_are_rows_of_each_recipe(pets, monkeypatch, eager):
+def test_costs_are_rows_of_each_recipe(pets, monkeypatch):
     monkeypatch.setattr(studies, "COSTED", ["quick", "short-aff-unet"])
     monkeypatch.setattr(studies, "ROUNDS", 1)
     declared = [replace(recipes.find(name), image_size=64) for name in studies.COSTED]
