@@ -3,6 +3,7 @@
 import subprocess
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import keras
 
@@ -13,6 +14,7 @@ from labkit.batches import Batches
 from labkit.models import aff, attention, fullres, lft, skips, transunet, unetpp
 from labkit.models.unet import FILTERS, unet_model
 
+CLONE = Path(__file__).parents[1]
 SPLITS = ("test", "validation")
 # A half of a second loss, as the standard recipe has a half of Dice.
 LOSSES = {
@@ -324,11 +326,16 @@ def course_model(pets, epochs):
 
 
 def commit():
-    """The git commit of the code in the working folder, "+" behind it if files were changed."""
+    """The git commit of this package's code, "+" behind it if files were changed or added.
+
+    "unknown" where the package does not lie in a clone of its own.
+    """
+    ask = {"cwd": CLONE, "capture_output": True, "text": True, "check": True}
     try:
-        ask = {"capture_output": True, "text": True, "check": True}
+        # Installed in a folder of another project's clone, it would be given that one's commit.
+        subprocess.run(["git", "ls-files", "--error-unmatch", "labkit"], **ask)
         head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **ask).stdout.strip()
-        changed = subprocess.run(["git", "diff", "--stat", "HEAD", "--", "labkit"], **ask).stdout
+        changed = subprocess.run(["git", "status", "--porcelain", "--", "labkit"], **ask).stdout
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+" if changed.strip() else "")

@@ -204,26 +204,57 @@ def test_the_course_s_model_is_trained_once_and_loaded_afterwards(
 # --- the commit of a run -------------------------------------------------------------------------
 
 
-def test_the_commit_says_whether_the_code_was_changed(tmp_path, monkeypatch):
-    def git(*words):
-        identity = ["-c", "user.name=n", "-c", "user.email=e"]
-        subprocess.run(["git", *identity, *words], check=True, capture_output=True)
+def git(folder, *words):
+    identity = ["-c", "user.name=n", "-c", "user.email=e"]
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
 
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert recipes.commit() == "unknown"
-    git("init")
-    (tmp_path / "labkit").mkdir()
-    (tmp_path / "labkit" / "a.py").write_text("1")
-    (tmp_path / "other").write_text("1")
-    git("add", ".")
-    git("commit", "-m", "first")
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """A clone in which the package seems to lie: ``labkit/a.py`` and ``other`` are committed."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    folder = tmp_path / "clone"
+    (folder / "labkit").mkdir(parents=True)
+    (folder / "labkit" / "a.py").write_text("1")
+    (folder / "other").write_text("1")
+    monkeypatch.setattr(recipes, "CLONE", folder)
+    git(folder, "init")
+    git(folder, "add", ".")
+    git(folder, "commit", "-m", "first")
+    return folder
+
+
+def test_the_commit_says_whether_the_code_was_changed(clone):
     clean = recipes.commit()
     assert len(clean) == 12 and set(clean) <= set("0123456789abcdef")
-    (tmp_path / "other").write_text("2")
+    (clone / "other").write_text("2")
     assert recipes.commit() == clean  # not part of the code
-    (tmp_path / "labkit" / "a.py").write_text("2")
+    (clone / "labkit" / "a.py").write_text("2")
     assert recipes.commit() == clean + "+"
+
+
+def test_a_new_module_is_a_change_of_the_code(clone):
+    clean = recipes.commit()
+    (clone / "labkit" / "new.py").write_text("1")
+    assert recipes.commit() == clean + "+"
+
+
+def test_the_commit_is_the_package_s_own_wherever_it_is_asked_for(clone, tmp_path, monkeypatch):
+    clean = recipes.commit()
+    (clone / "labkit" / "a.py").write_text("2")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    git(elsewhere, "init")
+    git(elsewhere, "commit", "--allow-empty", "-m", "of another project")
+    for folder in (clone / "labkit", elsewhere):
+        monkeypatch.chdir(folder)
+        assert recipes.commit() == clean + "+"
+
+
+def test_installed_inside_another_project_the_commit_is_unknown(clone, monkeypatch):
+    (clone / ".venv" / "labkit").mkdir(parents=True)
+    monkeypatch.setattr(recipes, "CLONE", clone / ".venv")
+    assert recipes.commit() == "unknown"
 
 
 def test_without_git_the_commit_is_unknown(monkeypatch):
