@@ -10,6 +10,7 @@ Source: Jacob et al. (2018), arXiv:1712.05877.
 import tempfile
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -21,6 +22,7 @@ PRECISIONS = {
     ".tflite": ("float32", "float16", "int8 weights", "int8"),
     ".onnx": ("float32", "int8"),
 }
+ROUNDS = 15  # of measuring times
 NAMES = {".tflite": "LiteRT", ".onnx": "ONNX"}
 
 
@@ -53,6 +55,22 @@ def check(path, precision="float32"):
     known = PRECISIONS[path.suffix]
     if precision not in known:
         raise ValueError(f"precision is {precision!r}: use one of {', '.join(known)}")
+
+
+def check_ready(endings=tuple(PRECISIONS)):
+    """Raise unless files with these endings can be written here, before anything is trained for it.
+
+    Raises:
+        ValueError: for LiteRT on another backend than TensorFlow.
+        ImportError: for ONNX without its packages.
+    """
+    if ".tflite" in endings and keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"LiteRT files come from the TensorFlow backend, and this is {keras.backend.backend()}:"
+            " save the weights, and load them where KERAS_BACKEND is tensorflow"
+        )
+    if ".onnx" in endings:
+        _onnx()
 
 
 def load(path):
@@ -116,54 +134,61 @@ def compare(model, split, images, formats=PRECISIONS):
         formats: precisions by the ending of the file, such as ``{".tflite": ["float32", "int8"]}``.
 
     Returns:
-        A line for each file, such as "LiteRT, int8": ``MB``, ``ms`` for one image on one core (the
-        middle of several), ``mean IoU`` and ``pet IoU`` (pooled), ``same``: share of pixels whose
+        A line for each file, such as "LiteRT, int8": ``MB``, ``ms`` for one image (of the exported
+        files on one core), ``mean IoU`` and ``pet IoU`` (pooled), ``same``: share of pixels whose
         class is the model's own. The first line is the model itself, in Keras.
     """
     import pandas as pd
 
+    check_ready(formats)
     pred_masks = training.predict_masks(model, split)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.keras"
         model.save(file)
-        lines = {"Keras, float32": measure(model, file, split, pred_masks)}
+        files, loaded = {"Keras, float32": file}, [model]
         for ending, precisions in formats.items():
             for precision in precisions:
-                file = save(model, Path(folder) / f"model{ending}", precision, images)
                 name = f"{NAMES[ending]}, {precision}"
-                lines[name] = measure(load(file), file, split, pred_masks)
-    return pd.DataFrame.from_dict(lines, "index")
+                files[name] = Path(folder) / f"{len(files)}{ending}"
+                loaded.append(load(save(model, files[name], precision, images)))
+        table = pd.DataFrame([_scores(one, split, pred_masks) for one in loaded], list(files))
+        table.insert(0, "MB", [file.stat().st_size / 1e6 for file in files.values()])
+        table.insert(1, "ms", milliseconds(loaded, split.images[:1]))
+    return table
 
 
-def measure(loaded, file, split, pred_masks):
-    """One line of ``compare``."""
+def _scores(loaded, split, pred_masks):
+    """Scores of one line of ``compare``."""
     found = scores.score(loaded, split)
     same = training.predict_masks(loaded, split) == pred_masks
     return {
-        "MB": Path(file).stat().st_size / 1e6,
-        "ms": milliseconds(loaded, split.images[:20]),
         "mean IoU": found["mean IoU"],
         "pet IoU": found[f"{classes.NAMES[classes.PET]} IoU pooled"],
         "same": float(same.mean()),
     }
 
 
-def milliseconds(loaded, images):
-    """How long one image takes, the middle of all; the first, which warms up, does not count."""
+def milliseconds(models, image):
+    """How long each of several models takes for one image ``[1, S, S, 3]``: a list."""
+    return in_turns([partial(model.predict_on_batch, image) for model in models])
+
+
+def in_turns(actions):
+    """Milliseconds of each action, the middle of ``ROUNDS`` after one that warms up: a list.
+
+    All take part in each round, so that a slow minute of the machine is one for all.
+    """
     times = []
-    for image in (images[0], *images):
-        start = time.perf_counter()
-        loaded.predict_on_batch(image[np.newaxis])
-        times.append(1000 * (time.perf_counter() - start))
-    return float(np.median(times[1:]))
+    for _ in range(ROUNDS + 1):
+        for action in actions:
+            start = time.perf_counter()
+            action()
+            times.append(1000 * (time.perf_counter() - start))
+    return np.median(np.reshape(times, (-1, len(actions)))[1:], axis=0).tolist()
 
 
 def _write_litert(model, path, precision, images):
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            f"LiteRT files come from the TensorFlow backend, and this is {keras.backend.backend()}:"
-            " save the weights, and load them where KERAS_BACKEND is tensorflow"
-        )
+    check_ready([".tflite"])
     import tensorflow as tf
 
     call = tf.function(lambda image: model(image, training=False))

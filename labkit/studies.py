@@ -7,10 +7,8 @@ loaded. ``study_cost`` trains nothing to its end: it measures what models are co
 
 import itertools
 import tempfile
-import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,16 +34,15 @@ SEAM_MOVED = 8  # pixels to the right
 TRIALS = 16
 TRIAL = replace(BASE, name="trial", epochs=2)
 # Whose cost is measured: the main recipes, and those of the short ones that cost otherwise.
-COSTED = ["laboratory", "quick", "fast", "standard", BASE.name, "short-frozen"]
+COSTED = ["laboratory", "quick", "fast", "standard", "standard-attention-u-net", "combined"]
+COSTED += [BASE.name, "short-frozen"]
 COSTED += [f"short-{recipes.slug(name)}" for name in recipes.ARCHITECTURES if name != "unet"]
-ROUNDS = 15  # of measuring times
 
 
 def about(seed):
     """What every row of a study says: where it comes from, and when it was begun (UTC)."""
     return {
         "seed": seed,
-        "recipe": asdict(BASE),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": recipes.commit(),
         "machine": profile.machine(),
@@ -54,62 +51,73 @@ def about(seed):
 
 def study_pruning(pets, seed):
     """A row a share: size, time and scores of the pruned model, before and after one more epoch."""
+    export.check_ready([".tflite"])
     model, _ = recipes.fit(BASE, seed, pets.train)
-    for share in SHARES:
-        slim = pruning.prune(model, share)
-        row = {"share": share, **cost(slim), "before": scores.score(slim, pets.test)}
+    models = [pruning.prune(model, share) for share in SHARES]
+    for share, slim, price in zip(SHARES, models, costs(models), strict=True):
+        row = {
+            "recipe": asdict(BASE),
+            "share": share,
+            **price,
+            "before": scores.score(slim, pets.test),
+        }
         again = replace(BASE, name=f"{BASE.name}-pruned-{share}", epochs=1, learning_rate=3e-4)
         slim, _ = recipes.fit(again, seed, pets.train, slim)
         yield row | {"after": scores.score(slim, pets.test)}
 
 
-def cost(model):
-    """Parameters, megabytes of the file, milliseconds for one image."""
+def costs(models):
+    """Parameters, megabytes of the LiteRT file, and milliseconds for one image, of each model."""
     with tempfile.TemporaryDirectory() as folder:
-        file = export.save(model, Path(folder) / "model.tflite")
-        size = file.stat().st_size / 1e6
-        spent = export.milliseconds(export.load(file), no_images(model, 20))
-    return {"parameters": model.count_params(), "MB": size, "ms": spent}
+        files = [
+            export.save(model, Path(folder) / f"{number}.tflite")
+            for number, model in enumerate(models)
+        ]
+        sizes = [file.stat().st_size / 1e6 for file in files]
+        times = export.milliseconds([export.load(file) for file in files], no_image(models[0]))
+    parts = zip(models, sizes, times, strict=True)
+    return [{"parameters": one.count_params(), "MB": size, "ms": ms} for one, size, ms in parts]
 
 
-def no_images(model, count):
-    """Black pictures in the size that a model takes: to measure times with."""
-    return np.zeros((count, *model.input_shape[1:]), "uint8")
+def no_image(model):
+    """A black picture ``[1, S, S, 3]`` in the size that a model takes: to measure times with."""
+    return np.zeros((1, *model.input_shape[1:]), "uint8")
 
 
 def study_cascade(pets, seed):
     """One row: scores and time of two networks, one after the other, and the time of one alone."""
-    recipe = replace(BASE, name=f"{BASE.name}-coarse", image_size=COARSE)
-    first, _ = recipes.fit(
-        recipe, seed, cascade.crops(pets.train, cascade.whole(len(pets.train)), COARSE)
-    )
-    recipe = replace(BASE, name=f"{BASE.name}-close", image_size=CLOSE)
+    coarse = replace(BASE, name=f"{BASE.name}-coarse", image_size=COARSE)
+    everything = cascade.whole(len(pets.train))
+    first, _ = recipes.fit(coarse, seed, cascade.crops(pets.train, everything, COARSE))
+    close = replace(BASE, name=f"{BASE.name}-close", image_size=CLOSE)
     found = cascade.boxes(pets.train.masks)
-    second, _ = recipes.fit(recipe, seed, cascade.crops(pets.train, found, CLOSE))
+    second, _ = recipes.fit(close, seed, cascade.crops(pets.train, found, CLOSE))
     both = cascade.Cascade(first, second)
     alone = recipes.build(BASE, seed)  # untrained: weights do not change the time
+    times = export.milliseconds([both, alone], no_image(alone))
     yield {
-        "sizes": [COARSE, CLOSE],
+        "recipes": [asdict(coarse), asdict(close)],
         "test": scores.score(both, pets.test),
-        "ms": export.milliseconds(both, no_images(alone, 20)),
-        "ms of one network": export.milliseconds(alone, no_images(alone, 20)),
+        "ms": times[0],
+        "ms of one network": times[1],
         "parameters": first.count_params() + second.count_params(),
     }
 
 
 def study_export(pets, seed):
     """A row a file: its size, time and scores."""
+    export.check_ready()
     model, _ = recipes.fit(BASE, seed, pets.train)
     table = export.compare(model, pets.test, pets.train.images[:64])
     for name, line in table.iterrows():
-        yield {"file": name, **line.to_dict()}
+        yield {"recipe": asdict(BASE), "file": name, **line.to_dict()}
 
 
 def study_tuning(pets, seed):
     """A row a trial: its settings and its score on the validation images."""
     table = tuning.search(TRIAL, pets.train, TRIALS, seed=seed)
     for number, line in table.iterrows():
-        yield {"trial": number, **line.to_dict()}
+        yield {"recipe": asdict(TRIAL), "trial": number, **line.to_dict()}
 
 
 def study_few(pets, seed):
@@ -165,12 +173,13 @@ def seamed(split, masks, seed):
 
 def study_depths(pets, seed):
     """A row a depth: UNet++ cut off after its training, and the whole, which is depth 0."""
+    export.check_ready([".tflite"])
     recipe = recipes.find("short-unetpp")
     model, _ = recipes.fit(recipe, seed, pets.train)
-    for depth in (0, 1, 2, 3, 4):
-        part = unetpp.pruned(model, depth) if depth else model
+    parts = [model, *(unetpp.pruned(model, depth) for depth in (1, 2, 3, 4))]
+    for depth, (part, price) in enumerate(zip(parts, costs(parts), strict=True)):
         found = scores.score(part, pets.test)
-        yield {"recipe": asdict(recipe), "depth": depth, **cost(part), "test": found}
+        yield {"recipe": asdict(recipe), "depth": depth, **price, "test": found}
 
 
 def study_cost(pets, seed):
@@ -178,20 +187,13 @@ def study_cost(pets, seed):
 
     Untrained: weights do not change the time. Trained as by its recipe, with its batches' making.
     """
+    export.check_ready([".tflite"])
     found = [recipes.find(name) for name in COSTED]
     models = [recipes.build(recipe, seed) for recipe in found]
-    with tempfile.TemporaryDirectory() as folder:
-        files = [
-            export.save(model, Path(folder) / f"{recipe.name}.tflite")
-            for recipe, model in zip(found, models, strict=True)
-        ]
-        sizes = [file.stat().st_size / 1e6 for file in files]
-        image = no_images(models[0], 1)
-        looks = in_turns([partial(export.load(file).predict_on_batch, image) for file in files])
+    prices = costs(models)  # before training, which changes the models
     pairs = zip(found, models, strict=True)
-    steps = in_turns([training_step(recipe, model, pets.train) for recipe, model in pairs])
-    for recipe, model, size, look, step in zip(found, models, sizes, looks, steps, strict=True):
-        price = {"parameters": model.count_params(), "MB": size, "ms": look}
+    steps = export.in_turns([training_step(recipe, model, pets.train) for recipe, model in pairs])
+    for recipe, price, step in zip(found, prices, steps, strict=True):
         yield {"recipe": asdict(recipe), **price, "ms to train": step / recipe.batch_size}
 
 
@@ -201,17 +203,3 @@ def training_step(recipe, model, train):
     model.compile(recipes.optimizer(recipe, model, train_ds), recipes.loss(recipe))
     numbers = itertools.cycle(range(len(train_ds)))
     return lambda: model.train_on_batch(*train_ds[next(numbers)])
-
-
-def in_turns(actions):
-    """Milliseconds of each action, the middle of ``ROUNDS`` after one that warms up.
-
-    All take part in each round, so that a slow minute of the machine is one for all.
-    """
-    times = []
-    for _ in range(ROUNDS + 1):
-        for action in actions:
-            start = time.perf_counter()
-            action()
-            times.append(1000 * (time.perf_counter() - start))
-    return np.median(np.reshape(times, (-1, len(actions)))[1:], axis=0).tolist()

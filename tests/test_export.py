@@ -119,3 +119,22 @@ def test_onnx_without_its_packages_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match="pip install onnx onnxruntime tf2onnx"):
         export.save(None, tmp_path / "model.onnx")
+
+
+def test_times_are_taken_in_turns_and_the_first_round_does_not_count(monkeypatch):
+    clock, called = [0.0], []
+    monkeypatch.setattr(export.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(export, "ROUNDS", 3)
+
+    def action(name, *seconds):
+        left = iter(seconds)
+
+        def act():
+            called.append(name)
+            clock[0] += next(left)
+
+        return act
+
+    found = export.in_turns([action("a", 9.0, 0.5, 4.0, 1.0), action("b", 0.0, 3.0, 2.0, 2.5)])
+    assert called == ["a", "b"] * 4
+    assert found == pytest.approx([1000.0, 2500.0])

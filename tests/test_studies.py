@@ -58,7 +58,8 @@ def test_pruned_models_get_smaller_and_are_trained_further(pets, fitted, monkeyp
 def test_a_cascade_trains_one_network_on_the_whole_and_one_on_parts(pets, fitted):
     (row,) = written(studies.study_cascade(pets, 2))
     (coarse, seed, small, _), (close, _, parts, _) = fitted
-    assert seed == 2 and row["sizes"] == [coarse.image_size, close.image_size]
+    assert seed == 2 and [recipe["image_size"] for recipe in row["recipes"]] == [64, 96]
+    assert [recipe["name"] for recipe in row["recipes"]] == [coarse.name, close.name]
     assert small.images.shape == (12, 64, 64, 3) and parts.images.shape == (12, 96, 96, 3)
     wanted = cascade.crops(pets.train, cascade.boxes(pets.train.masks), studies.CLOSE)
     assert (parts.images == wanted.images).all()
@@ -77,6 +78,17 @@ def test_exported_files_are_rows(pets, fitted, monkeypatch):
     rows = written(studies.study_export(pets, 0))
     assert [row["file"] for row in rows] == ["Keras, float32", "LiteRT, float32"]
     assert {"MB", "ms", "mean IoU", "pet IoU", "same"} < set(rows[0])
+
+
+@pytest.mark.parametrize("name", ["pruning", "export", "depths", "cost"])
+def test_where_no_file_can_be_written_nothing_is_trained(name, pets, monkeypatch):
+    def refuse(*_):
+        raise ImportError("no such package")
+
+    monkeypatch.setattr(export, "check_ready", refuse)
+    monkeypatch.setattr(recipes, "fit", lambda *_: pytest.fail("it was trained"))
+    with pytest.raises(ImportError, match="no such package"):
+        next(getattr(studies, f"study_{name}")(pets, 0))
 
 
 def test_a_small_training_set_is_seen_for_the_same_number_of_steps(pets, fitted, monkeypatch):
@@ -129,6 +141,7 @@ def test_a_search_sees_the_train_split_alone(pets, monkeypatch):
 
     monkeypatch.setattr(tuning, "search", search)
     rows = written(studies.study_tuning(pets, 3))
+    assert rows[1].pop("recipe")["epochs"] == studies.TRIAL.epochs
     assert rows[1] == {"trial": 1, "dice": 0.1, "mean IoU": 0.7}
 
 
@@ -141,7 +154,7 @@ def test_the_command_adds_rows_that_say_where_they_come_from(monkeypatch, tmp_pa
     lines = (tmp_path / "tuning.jsonl").read_text().splitlines()
     found = [json.loads(line) for line in lines]
     assert [(row["seed"], row["trial"]) for row in found] == [(0, 0), (4, 0)]
-    assert {"recipe", "started", "commit", "machine"} < set(found[0])
+    assert {"started", "commit", "machine"} < set(found[0])
 
 
 def test_each_study_that_the_command_names_is_there():
@@ -182,7 +195,7 @@ def test_each_depth_of_a_nest_is_a_row(pets, monkeypatch):
 
 def test_costs_are_rows_of_each_recipe(pets, monkeypatch):
     monkeypatch.setattr(studies, "COSTED", ["quick", "short-aff-unet"])
-    monkeypatch.setattr(studies, "ROUNDS", 1)
+    monkeypatch.setattr(export, "ROUNDS", 1)
     declared = [replace(recipes.find(name), image_size=64) for name in studies.COSTED]
     small = [replace(recipe, batch_size=4, filters=(8, 8, 8, 8)) for recipe in declared]
     monkeypatch.setattr(recipes, "find", dict(zip(studies.COSTED, small, strict=True)).get)
@@ -191,25 +204,6 @@ def test_costs_are_rows_of_each_recipe(pets, monkeypatch):
     assert quick["parameters"] == recipes.build(small[0], 0).count_params()
     assert quick["parameters"] != other["parameters"]
     assert all(row[name] > 0 for row in (quick, other) for name in ("MB", "ms", "ms to train"))
-
-
-def test_times_are_taken_in_turns_and_the_first_round_does_not_count(monkeypatch):
-    clock, called = [0.0], []
-    monkeypatch.setattr(studies.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(studies, "ROUNDS", 3)
-
-    def action(name, *seconds):
-        left = iter(seconds)
-
-        def act():
-            called.append(name)
-            clock[0] += next(left)
-
-        return act
-
-    found = studies.in_turns([action("a", 9.0, 0.5, 4.0, 1.0), action("b", 0.0, 3.0, 2.0, 2.5)])
-    assert called == ["a", "b"] * 4
-    assert found == pytest.approx([1000.0, 2500.0])
 
 
 def test_all_costed_recipes_are_declared():
