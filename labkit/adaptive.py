@@ -2,7 +2,8 @@
 
 Before each epoch the loss is measured on a few train images as they are, and augmented at rising
 levels. The epoch gets the highest level whose loss is not much larger than that of the plain
-images; it rises by at most one level an epoch, since an untrained network bears everything.
+images, and the highest level that is allowed rises by one with each epoch, since an untrained
+network bears everything.
 
 The idea that difficulty grows when the network copes is that of automatic domain randomisation
 (OpenAI et al. 2019, arXiv:1910.07113); a level set by a measurement in training is that of

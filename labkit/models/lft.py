@@ -2,12 +2,13 @@
 
 The laboratory work names LFT-UNet beside TransUNet and cites no paper, and we found none under
 that name. We follow its two words, *light* and *transformer*, in the way of the Pyramid Vision
-Transformer (Wang et al. 2021, arXiv:2102.12122): every place of a skip asks, but only a 4x4
-summary of the map answers. The cost then grows with the number of places, not with its square,
-so that even the 64x64 skip can have attention.
+Transformer (Wang et al. 2021, arXiv:2102.12122; with pooling to a fixed size as in its second
+version, 2022, arXiv:2106.13797): every place of a skip asks, but only a 4x4 summary of the map
+answers. The cost then grows with the number of places, not with its square, so that even the
+64x64 skip can have attention.
 
-Where this departs from that paper: it builds an encoder so; here it is the skips that gain context,
-in one block a level, 32 dimensions wide.
+Where this departs from those papers: they build an encoder so; here it is the skips that gain
+context, in one block a level, 32 dimensions wide.
 """
 
 from keras import layers
