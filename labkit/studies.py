@@ -33,9 +33,9 @@ SEAM_IMAGES = 500  # of the test split, evenly taken
 SEAM_MOVED = 8  # pixels to the right
 TRIALS = 16
 TRIAL = replace(BASE, name="trial", epochs=2)
-# Whose cost is measured: the main recipes, and those of the short ones that cost otherwise.
+# Whose cost is measured: those that a figure of chapter 12 compares.
 COSTED = ["laboratory", "quick", "fast", "standard", "standard-attention-u-net", "combined"]
-COSTED += [BASE.name, "short-frozen"]
+COSTED += [BASE.name, "short-frozen", "short-tuned"]
 COSTED += [f"short-{recipes.slug(name)}" for name in recipes.ARCHITECTURES if name != "unet"]
 
 
