@@ -1,20 +1,17 @@
 """Declared trainings: a recipe is plain data, and ``run`` makes a row of the ledger from it."""
 
-import subprocess
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
 
 import keras
 
-from labkit import data, losses, probes, profile, scores, training
+from labkit import data, losses, probes, scores, training
 from labkit.adaptive import Adaptive
 from labkit.augment import Strength
 from labkit.batches import Batches
 from labkit.models import aff, attention, fullres, lft, skips, transunet, unetpp
 from labkit.models.unet import FILTERS, unet_model
 
-CLONE = Path(__file__).parents[1]
+commit = training.commit  # rows of studies and benchmarks say it too
 SPLITS = ("test", "validation")
 # A half of a second loss, as the standard recipe has a half of Dice.
 LOSSES = {
@@ -187,7 +184,8 @@ def find(name):
 def run(recipe, seed=0, on="test", source=data.REAL, limit=None):
     """Train a recipe, score it once, and describe the run as a row of the ledger.
 
-    An interrupted run goes on from its last epoch when it is called again.
+    An interrupted run goes on from its last epoch when it is called again. A finished one is
+    loaded and scored: its row has the commit, date and machine of its training.
 
     Args:
         recipe: a ``Recipe``.
@@ -204,7 +202,6 @@ def run(recipe, seed=0, on="test", source=data.REAL, limit=None):
     """
     if on not in SPLITS:
         raise ValueError(f"on is {on!r}: use one of {', '.join(SPLITS)}")
-    code = commit()  # asked first: files may change while the run goes on
     pets = data.load(source, recipe.image_size, limit)
     train, scored = (pets.train, pets.test) if on == "test" else data.hold_out(pets.train)
     model, trained = fit(recipe, seed, train)
@@ -214,14 +211,8 @@ def run(recipe, seed=0, on="test", source=data.REAL, limit=None):
         "seed": seed,
         "source": pets.source,
         "images": [len(train), len(scored)],
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": code,
-        "versions": profile.versions(),
-        "backend": keras.backend.backend(),
-        "device": profile.device(),
-        "machine": profile.machine(),
+        **trained.origin,
         "seconds": sum(trained.history["seconds"]),
-        "peak memory": profile.peak_memory(),
         "history": trained.history,
         on: scores.summarise(counts),
         f"{on} intervals": scores.intervals(counts),
@@ -323,19 +314,3 @@ def course_model(pets, epochs):
     model = unet_model(seed=0)
     trained = training.train(model, train_ds, val_ds, epochs=epochs, name="course")
     return model, trained
-
-
-def commit():
-    """The git commit of this package's code, "+" behind it if files were changed or added.
-
-    "unknown" where the package does not lie in a clone of its own.
-    """
-    ask = {"cwd": CLONE, "capture_output": True, "text": True, "check": True}
-    try:
-        # Installed in a folder of another project's clone, it would be given that one's commit.
-        subprocess.run(["git", "ls-files", "--error-unmatch", "labkit"], **ask)
-        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **ask).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain", "--", "labkit"], **ask).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head + ("+" if changed.strip() else "")

@@ -7,9 +7,11 @@ import math
 import os
 import re
 import shutil
+import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import keras
@@ -18,6 +20,8 @@ from keras import ops
 
 from labkit import __version__, losses, metrics, plots, profile
 from labkit.devices import shared, where
+
+CLONE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,12 @@ class Run:
         history: a list of numbers by name, one an epoch: ``loss``, ``accuracy``, ``pet_iou``,
             ``mean_iou``, the same with ``val_``, and ``seconds``.
         folder: where weights and history are kept.
+        origin: what ``origin`` said when it was trained, also if it was loaded from the folder.
     """
 
     history: dict
     folder: Path
+    origin: dict = field(default_factory=dict)
 
     @property
     def best_weights(self):
@@ -106,7 +112,7 @@ def train(
             )
         # The averaged weights, if the optimizer keeps any; a loaded run needs it as a trained one.
         learner.optimizer.finalize_variable_values(learner.trainable_variables)
-    return Run(checkpoint.history, folder)
+    return Run(checkpoint.history, folder, checkpoint.origin)
 
 
 def _compile(model, optimizer, loss):
@@ -212,9 +218,48 @@ def _source(loss):
         return str(settings), repr(code)
 
 
+def commit():
+    """The git commit of this package's code, "+" behind it if files were changed or added.
+
+    "unknown" where the package does not lie in a clone of its own.
+    """
+    ask = {"cwd": CLONE, "capture_output": True, "text": True, "check": True}
+    try:
+        # Installed in a folder of another project's clone, it would be given that one's commit.
+        subprocess.run(["git", "ls-files", "--error-unmatch", "labkit"], **ask)
+        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **ask).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain", "--", "labkit"], **ask).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+" if changed.strip() else "")
+
+
+def origin(model):
+    """Where, when and by which code a model is trained, for a row of the ledger.
+
+    Returns:
+        ``commit``, ``versions``, ``backend``, ``device`` ("GPU" or "CPU"), ``machine``, ``date``
+        (UTC), and ``peak memory`` so far, in GB.
+    """
+    return {
+        "commit": commit(),
+        "versions": profile.versions(),
+        "backend": keras.backend.backend(),
+        "device": where(model),
+        "machine": profile.machine(),
+        **_so_far(),
+    }
+
+
+def _so_far():
+    """The part of ``origin`` that changes while a training goes on."""
+    return {"date": datetime.now(UTC).date().isoformat(), "peak memory": profile.peak_memory()}
+
+
 class Checkpoint(keras.callbacks.Callback):
     """Keeps weights, optimizer and history after each epoch, so that no kill loses more than one.
 
+    Beside the history stands where the training was made: whoever loads it later has other code.
     The history file names the weights file that belongs to it and is replaced in one step:
     whenever the process dies, the two fit together.
     """
@@ -232,6 +277,7 @@ class Checkpoint(keras.callbacks.Callback):
         starts from them again, though the model has changed.
         """
         self.set_model(model)
+        self.origin = origin(model)
         model.optimizer.build(model.trainable_variables)
         self.folder.mkdir(parents=True, exist_ok=True)
         record = self.folder / "history.json"
@@ -246,12 +292,22 @@ class Checkpoint(keras.callbacks.Callback):
         model.load_weights(self.folder / kept["weights"])
         self.history = kept["history"]
         done = len(self.history.get("loss", ()))
+        self._take_up(kept, finished=done == self.epochs)
         does = "loaded" if done == self.epochs else "going on"
         print(
             f"{done} of {self.epochs} epochs are in {self.folder}: {does}. "
             "Delete that folder to train anew."
         )
         return done
+
+    def _take_up(self, kept, finished):
+        """Where the kept epochs were trained; a folder that does not say it is taken as of now."""
+        earlier = {key: kept[key] for key in self.origin if key in kept}
+        if finished:
+            self.origin |= earlier
+        elif "commit" in earlier:  # other code may go on, and then it is a training of both
+            commits = [*earlier["commit"].split(", "), self.origin["commit"]]
+            self.origin["commit"] = ", ".join(dict.fromkeys(commits))
 
     def on_epoch_begin(self, epoch, logs=None):
         self.train_ds.epoch = epoch  # Keras has ended one already, before the first
@@ -282,8 +338,8 @@ class Checkpoint(keras.callbacks.Callback):
         self._save(weights)
         if best:
             self._keep_best(weights)
-        record = {"weights": weights, "history": self.history}
-        record |= {"device": where(self.model), "peak memory": profile.peak_memory()}
+        self.origin |= _so_far()
+        record = {"weights": weights, "history": self.history, **self.origin}
         self._write("history.json", json.dumps(record))
         for old in set(self.folder.glob("epoch-*.weights.h5")) - {self.folder / weights}:
             old.unlink()

@@ -21,7 +21,7 @@ def fake_recipes(monkeypatch, tmp_path):
 
     def run(recipe, seed, on):
         called.append((recipe.name, seed, on))
-        return {"row": len(called), on: {}}
+        return {"row": len(called), "commit": "abc", on: {}}
 
     monkeypatch.setattr(ledger, "LEDGER", tmp_path / "runs.jsonl")
     monkeypatch.setattr(recipes, "run", run)
@@ -77,7 +77,8 @@ def test_run_trains_the_recipe_and_says_where_its_row_is(fake_recipes, capsys):
     assert "comparison" in shown and "summary" in shown and "with_intervals" in shown
     path = fake_recipes.ledger.LEDGER
     assert f"Row added to {path}." in shown
-    assert [json.loads(line) for line in path.read_text().splitlines()] == [{"row": 1, "test": {}}]
+    (row,) = map(json.loads, path.read_text().splitlines())
+    assert row == {"row": 1, "commit": "abc", "test": {}}
 
 
 def test_run_can_score_on_validation(fake_recipes, capsys):
@@ -91,6 +92,15 @@ def test_run_does_not_repeat_what_the_ledger_holds(fake_recipes, monkeypatch, ca
     assert cli.main(["run", "laboratory", "--seed", "3"]) == 0
     assert fake_recipes.called == []
     assert "laboratory, seed 3, is in" in capsys.readouterr().out
+
+
+def test_a_training_that_was_loaded_has_one_row(fake_recipes, monkeypatch, capsys):
+    monkeypatch.setattr(fake_recipes.module, "commit", lambda: "def")
+    monkeypatch.setattr(fake_recipes.ledger, "holds", lambda *run: run[-1] == "abc")
+    assert cli.main(["run", "laboratory", "--seed", "3"]) == 0
+    assert fake_recipes.called == [("laboratory", 3, "test")]
+    assert "has the row of this training. Delete its folder" in capsys.readouterr().out
+    assert not fake_recipes.ledger.LEDGER.exists()
 
 
 def test_a_queue_takes_the_recipes_of_a_seed_together_and_outlives_a_failure(

@@ -1,7 +1,6 @@
 """A recipe gives one whole row for the ledger, and the row gives the recipe back."""
 
 import json
-import subprocess
 from dataclasses import asdict, replace
 from datetime import date
 
@@ -119,6 +118,15 @@ def test_the_same_run_again_is_loaded_and_has_the_same_scores(row, monkeypatch):
     assert again["test"] == pytest.approx(row["test"], rel=1e-5)
 
 
+def test_a_loaded_run_s_row_says_who_trained_it(row, monkeypatch):
+    monkeypatch.setattr(training, "commit", lambda: "later")
+    monkeypatch.setattr(training.profile, "machine", lambda: "another")
+    monkeypatch.setattr(training.profile, "peak_memory", lambda: {"host": 1e6})
+    again = recipes.run(TINY, seed=1, **HERE)
+    names = ("commit", "machine", "date", "versions", "backend", "device", "peak memory")
+    assert {name: again[name] for name in names} == {name: row[name] for name in names}
+
+
 def test_averaged_weights_are_what_is_scored_also_when_the_run_is_loaded(no_unet, folders):
     recipe = replace(TINY, weight_decay=1e-4, averaging=0.9, epochs=2, learning_rate=0.05)
     split = data.load(data.SYNTHETIC, 32, (12, 4)).train
@@ -134,7 +142,7 @@ def test_a_recipe_reaches_the_model_the_batches_and_the_optimizer(no_unet, folde
 
     def train(model, train_ds, **options):
         seen.update(options, train_ds=train_ds)
-        return training.Run({"loss": [1.0], "seconds": [2.0]}, folders)
+        return training.Run({"loss": [1.0], "seconds": [2.0]}, folders, {"commit": "abc"})
 
     monkeypatch.setattr(training, "train", train)
     recipe = Recipe(
@@ -159,7 +167,7 @@ def test_a_recipe_reaches_the_model_the_batches_and_the_optimizer(no_unet, folde
     assert float(seen["optimizer"].learning_rate) == 0.25
     assert type(seen["loss"]) is losses.CrossEntropy
     assert seen["callbacks"] == []
-    assert row["seconds"] == 2.0
+    assert (row["seconds"], row["commit"]) == (2.0, "abc")
     richer = replace(recipe, augmented=True, weight_decay=0.1, averaging=0.5, dice=0.3)
     recipes.run(replace(richer, one_cycle=True, encoder_rate=0.2), seed=4, **HERE)
     assert seen["train_ds"].augmented
@@ -201,65 +209,7 @@ def test_the_course_s_model_is_trained_once_and_loaded_afterwards(
     assert not np.array_equal(again.get_weights()[0], start[0])
 
 
-# --- the commit of a run -------------------------------------------------------------------------
-
-
-def git(folder, *words):
-    identity = ["-c", "user.name=n", "-c", "user.email=e"]
-    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
-
-
-@pytest.fixture
-def clone(tmp_path, monkeypatch):
-    """A clone in which the package seems to lie: ``labkit/a.py`` and ``other`` are committed."""
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
-    folder = tmp_path / "clone"
-    (folder / "labkit").mkdir(parents=True)
-    (folder / "labkit" / "a.py").write_text("1")
-    (folder / "other").write_text("1")
-    monkeypatch.setattr(recipes, "CLONE", folder)
-    git(folder, "init")
-    git(folder, "add", ".")
-    git(folder, "commit", "-m", "first")
-    return folder
-
-
-def test_the_commit_says_whether_the_code_was_changed(clone):
-    clean = recipes.commit()
-    assert len(clean) == 12 and set(clean) <= set("0123456789abcdef")
-    (clone / "other").write_text("2")
-    assert recipes.commit() == clean  # not part of the code
-    (clone / "labkit" / "a.py").write_text("2")
-    assert recipes.commit() == clean + "+"
-
-
-def test_a_new_module_is_a_change_of_the_code(clone):
-    clean = recipes.commit()
-    (clone / "labkit" / "new.py").write_text("1")
-    assert recipes.commit() == clean + "+"
-
-
-def test_the_commit_is_the_package_s_own_wherever_it_is_asked_for(clone, tmp_path, monkeypatch):
-    clean = recipes.commit()
-    (clone / "labkit" / "a.py").write_text("2")
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    git(elsewhere, "init")
-    git(elsewhere, "commit", "--allow-empty", "-m", "of another project")
-    for folder in (clone / "labkit", elsewhere):
-        monkeypatch.chdir(folder)
-        assert recipes.commit() == clean + "+"
-
-
-def test_installed_inside_another_project_the_commit_is_unknown(clone, monkeypatch):
-    (clone / ".venv" / "labkit").mkdir(parents=True)
-    monkeypatch.setattr(recipes, "CLONE", clone / ".venv")
-    assert recipes.commit() == "unknown"
-
-
-def test_without_git_the_commit_is_unknown(monkeypatch):
-    monkeypatch.setenv("PATH", "")
-    assert recipes.commit() == "unknown"
+# --- the parts of a recipe ------------------------------------------------------------------------
 
 
 def test_a_run_uses_the_course_s_own_unet():

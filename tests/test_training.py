@@ -4,6 +4,7 @@ import importlib.util
 import json
 import multiprocessing
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -402,6 +403,106 @@ def test_runs_lie_in_the_working_folder_by_default(folder_of, monkeypatch, tmp_p
     monkeypatch.delenv("LABKIT_RUNS")
     monkeypatch.chdir(tmp_path)
     assert folder_of().parent == Path("runs") and Path("runs").is_dir()
+
+
+# --- where a training was made -------------------------------------------------------------------
+
+
+def commits(folder):
+    return json.loads((folder / "history.json").read_text())["commit"]
+
+
+def test_a_finished_training_says_where_it_was_made_whoever_loads_it(monkeypatch):
+    first = train(epochs=1)
+    assert set(first.origin) == {
+        *("commit", "versions", "backend", "device", "machine", "date", "peak memory")
+    }
+    monkeypatch.setattr(training, "commit", lambda: "later")
+    later = {"date": "2099-01-01", "peak memory": {"host": 1e6}}
+    monkeypatch.setattr(training, "_so_far", lambda: later)
+    assert train(epochs=1) == first
+
+
+def test_a_training_of_two_commits_names_both(monkeypatch):
+    monkeypatch.setattr(training, "commit", lambda: "first")
+    folder = broken_off(1, 0)
+    broken_off(2, 0)
+    assert commits(folder) == "first"
+    monkeypatch.setattr(training, "commit", lambda: "second")
+    broken_off(2, 1)
+    assert train().origin["commit"] == "first, second" == commits(folder)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_folder_that_does_not_say_where_it_was_made_is_taken_as_of_now(finished, monkeypatch):
+    folder = train(epochs=2).folder if finished else broken_off(1, 0, epochs=2)
+    kept = json.loads((folder / "history.json").read_text())
+    # As folders were before.
+    kept = {key: kept[key] for key in ("weights", "history", "device")}
+    (folder / "history.json").write_text(json.dumps(kept | {"peak memory": {"host": 0.5}}))
+    monkeypatch.setattr(training, "commit", lambda: "now")
+    run = train(epochs=2)
+    assert run.folder == folder and len(run.history["loss"]) == 2
+    assert run.origin["commit"] == "now" and run.origin["machine"]
+    assert (run.origin["peak memory"] == {"host": 0.5}) == finished
+
+
+def git(folder, *words):
+    identity = ["-c", "user.name=n", "-c", "user.email=e"]
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """A clone in which the package seems to lie: ``labkit/a.py`` and ``other`` are committed."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    folder = tmp_path / "clone"
+    (folder / "labkit").mkdir(parents=True)
+    (folder / "labkit" / "a.py").write_text("1")
+    (folder / "other").write_text("1")
+    monkeypatch.setattr(training, "CLONE", folder)
+    git(folder, "init")
+    git(folder, "add", ".")
+    git(folder, "commit", "-m", "first")
+    return folder
+
+
+def test_the_commit_says_whether_the_code_was_changed(clone):
+    clean = training.commit()
+    assert len(clean) == 12 and set(clean) <= set("0123456789abcdef")
+    (clone / "other").write_text("2")
+    assert training.commit() == clean  # not part of the code
+    (clone / "labkit" / "a.py").write_text("2")
+    assert training.commit() == clean + "+"
+
+
+def test_a_new_module_is_a_change_of_the_code(clone):
+    clean = training.commit()
+    (clone / "labkit" / "new.py").write_text("1")
+    assert training.commit() == clean + "+"
+
+
+def test_the_commit_is_the_package_s_own_wherever_it_is_asked_for(clone, tmp_path, monkeypatch):
+    clean = training.commit()
+    (clone / "labkit" / "a.py").write_text("2")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    git(elsewhere, "init")
+    git(elsewhere, "commit", "--allow-empty", "-m", "of another project")
+    for folder in (clone / "labkit", elsewhere):
+        monkeypatch.chdir(folder)
+        assert training.commit() == clean + "+"
+
+
+def test_installed_inside_another_project_the_commit_is_unknown(clone, monkeypatch):
+    (clone / ".venv" / "labkit").mkdir(parents=True)
+    monkeypatch.setattr(training, "CLONE", clone / ".venv")
+    assert training.commit() == "unknown"
+
+
+def test_without_git_the_commit_is_unknown(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert training.commit() == "unknown"
 
 
 # --- what is refused -----------------------------------------------------------------------------
