@@ -45,6 +45,17 @@ class Run:
         return self.folder / "best.weights.h5"
 
 
+class Diverged(ValueError):
+    """The loss stopped being a number; ``folder`` keeps the epochs before."""
+
+    def __init__(self, loss, epoch, folder):
+        super().__init__(
+            f"the loss became {loss} in epoch {epoch}: lower the learning rate, and look for masks "
+            f"with other values than the classes. {folder} keeps the epochs before"
+        )
+        self.folder = folder
+
+
 def train(
     model,
     train_ds,
@@ -79,7 +90,8 @@ def train(
         ``val_mean_iou``, or ``mean_iou`` without ``val_ds``) are in ``run.best_weights``.
 
     Raises:
-        ValueError: for a bad argument, or if the loss stops being a number.
+        ValueError: for a bad argument.
+        Diverged: if the loss stops being a number; a ``ValueError`` too.
 
     The same call with the same arguments continues an interrupted run, and loads a finished one.
     """
@@ -326,11 +338,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _check_loss(self, logs, epoch):
         if not math.isfinite(loss := float(logs["loss"])):
-            raise ValueError(
-                f"the loss became {loss} in epoch {epoch + 1}: lower the learning rate, "
-                "and look for masks with other values than the classes. "
-                f"{self.folder} keeps the epochs before"
-            )
+            raise Diverged(loss, epoch + 1, self.folder)
 
     def _keep(self, done, best=False):
         """The state after some epochs; what it replaces goes last."""

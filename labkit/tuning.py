@@ -1,9 +1,10 @@
 """Tuning: settings of a recipe are searched for, on validation images alone.
 
 The search is Optuna's (Akiba et al. 2019, arXiv:1907.10902) with its tree-structured Parzen
-estimator (Bergstra et al. 2011): the next trial is drawn where good trials have been denser than
-bad ones. The test split is never looked at. Each trial is kept in a file as it ends, and an
-interrupted search goes on where it was.
+estimator (Bergstra et al. 2011): the first is the recipe as it is, those up to the tenth are drawn
+at random, and the next ones where good trials have been denser than bad ones. The test split is
+never looked at. Each trial is kept in a file as it ends, and an interrupted search goes on where
+it was.
 """
 
 import hashlib
@@ -33,7 +34,7 @@ def search(recipe, split, trials, space=SPACE, seed=0):
 
     Returns:
         A pandas table, a line a trial in their order: the settings and ``mean IoU`` on the
-        validation images.
+        validation images, 0 for settings with which the loss stopped being a number.
 
     Raises:
         ValueError: for fewer than one trial, or limits of something that is no number.
@@ -55,7 +56,11 @@ def search(recipe, split, trials, space=SPACE, seed=0):
 
     def try_one(trial):
         variant = suggested(recipe, trial, space)
-        model, trained = recipes.fit(variant, seed, train)
+        try:
+            model, trained = recipes.fit(variant, seed, train)
+        except training.Diverged as bad:  # a result too; without one these settings came up again
+            shutil.rmtree(bad.folder)
+            return 0.0
         value = scores.score(model, val)["mean IoU"]
         shutil.rmtree(trained.folder)  # the score is all that is wanted
         return value

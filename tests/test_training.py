@@ -579,9 +579,10 @@ def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_epochs_before
             model.set_weights([weight * np.nan for weight in model.get_weights()])
 
     match = "loss became nan in epoch 2: lower the learning rate.* keeps the epochs before"
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises(training.Diverged, match=match) as stopped:
         train(callbacks=[Each(before=spoil)])
     (folder,) = training.runs_folder().iterdir()
+    assert stopped.value.folder == folder
     kept = json.loads((folder / "history.json").read_text())
     assert kept["weights"] == "epoch-1.weights.h5" and len(kept["history"]["loss"]) == 1
     assert np.isfinite(kept["history"]["loss"]).all()

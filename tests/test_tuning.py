@@ -91,6 +91,44 @@ def test_an_interrupted_trial_is_tried_again(split, trained, monkeypatch):
     assert len(table) == 3
 
 
+def test_a_trial_that_diverges_is_a_bad_one_and_the_search_goes_on(split, trained, monkeypatch):
+    fit = recipes.fit
+
+    def diverge(recipe, seed, train):
+        _, run = fit(recipe, seed, train)
+        if len(trained) in (2, 4):
+            raise training.Diverged(float("nan"), 1, run.folder)
+        return recipe, run
+
+    monkeypatch.setattr(recipes, "fit", diverge)
+    table = search(split, 5)
+    assert [value == 0 for value in table["mean IoU"]] == [False, True, False, True, False]
+    assert table["learning_rate"].nunique() == 5 == len(trained)
+    (left,) = training.runs_folder().iterdir()
+    assert left.name.startswith("search-tiny-")
+
+
+def test_a_real_training_that_diverges_scores_nothing(
+    split, folders, tiny_unet, monkeypatch, eager
+):
+    def spoilt(**options):
+        model = tiny_unet(**options)
+        model.set_weights([weight * np.nan for weight in model.get_weights()])
+        return model
+
+    monkeypatch.setitem(recipes.ARCHITECTURES, "unet", spoilt)
+    assert search(split, 2)["mean IoU"].to_list() == [0, 0]
+
+
+def test_another_mistake_ends_the_search(split, trained, monkeypatch):
+    def fit(recipe, seed, train):
+        raise ValueError("no such layer")
+
+    monkeypatch.setattr(recipes, "fit", fit)
+    with pytest.raises(ValueError, match="no such layer"):
+        search(split, 1)
+
+
 def test_a_finished_search_trains_nothing(split, trained):
     first = search(split, 2)
     count = len(trained)
