@@ -1,12 +1,15 @@
 """The ``labkit`` command: what a person calls from a terminal."""
 
 import argparse
+import importlib.util
 import subprocess
 import sys
 
 LABS = ("data", "unet", "metrics", "training", "errors", "conclusions")  # of labkit.check
-# study_... in labkit.studies
-STUDIES = ("cascade", "cost", "depths", "export", "few", "pruning", "seam", "tuning")
+# study_... in labkit.studies, and the packages that it needs beside those of labkit itself
+STUDIES = dict.fromkeys(("cascade", "cost", "depths", "export", "few", "pruning", "seam"), ())
+STUDIES |= {"export": ("onnx", "onnxruntime", "tf2onnx"), "tuning": ("optuna",)}
+LITERT = ("cost", "depths", "export", "pruning")  # studies that write such files
 
 
 def main(arguments=None):
@@ -15,7 +18,7 @@ def main(arguments=None):
     options = parser().parse_args(arguments)
     try:
         options.action(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"labkit: {error}", file=sys.stderr)
         return 1
     return 0
@@ -167,6 +170,8 @@ def run_studies(options):
     from labkit import data, ledger, studies
 
     check_folder(ledger.LEDGER.parent)
+    for name in options.names:
+        check_study(name)
     pets = data.load(data.REAL)
     for seed in options.seeds:
         for name in options.names:
@@ -207,6 +212,23 @@ def check_folder(folder):
         raise ValueError(
             f"there is no {folder} for the ledger: install labkit from a clone of the course "
             "(pip install -e .)"
+        )
+
+
+def check_study(name):
+    """Raise, before an hour of training, if a study can't be made here.
+
+    ImportError for a missing package, ValueError for a backend that gives no LiteRT files.
+    """
+    from keras import backend
+
+    missing = [package for package in STUDIES[name] if not importlib.util.find_spec(package)]
+    if missing:
+        raise ImportError(f"study {name} needs more packages: pip install {' '.join(missing)}")
+    if name in LITERT and backend.backend() != "tensorflow":
+        raise ValueError(
+            f"study {name} writes LiteRT files, which the backend {backend.backend()} can't: "
+            "set KERAS_BACKEND=tensorflow"
         )
 
 

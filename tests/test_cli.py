@@ -196,3 +196,40 @@ def test_similarity_compares_recipes_and_seeds(small_world):
         # The two recipes are the same but for the name: so are their networks.
         assert row["CKA"] == pytest.approx(dict.fromkeys(("8", "16", "32", "64"), 1), abs=1e-4)
         assert max(row["CKA of another seed"].values()) < 0.999
+
+
+@pytest.fixture
+def no_data(monkeypatch, tmp_path):
+    """A ledger in a temporary folder; whoever loads data is too late."""
+    from labkit import data, ledger
+
+    monkeypatch.setattr(ledger, "LEDGER", tmp_path / "runs.jsonl")
+    monkeypatch.setattr(data, "load", lambda *_: pytest.fail("the data was loaded"))
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("study", "package"), [("tuning", "optuna"), ("export", "onnxruntime"), ("export", "tf2onnx")]
+)
+def test_a_study_without_its_packages_says_so_before_any_training(study, package, no_data, capsys):
+    no_data.setitem(sys.modules, package, None)
+    assert cli.main(["study", "few", study]) == 1
+    said = capsys.readouterr().err
+    assert said == f"labkit: study {study} needs more packages: pip install {package}\n"
+
+
+@pytest.mark.parametrize("study", ["cost", "depths", "export", "pruning"])
+def test_a_study_of_files_says_which_backend_it_needs_before_any_training(study, no_data, capsys):
+    no_data.setattr("keras.backend.backend", lambda: "torch")
+    assert cli.main(["study", study]) == 1
+    said = capsys.readouterr().err
+    assert f"study {study} writes LiteRT files, which the backend torch can't: set KERAS" in said
+
+
+def test_a_package_that_is_missing_ends_with_one_line(fake_recipes, monkeypatch, capsys):
+    def run(recipe, seed, on):
+        raise ImportError("pip install it")
+
+    monkeypatch.setattr(fake_recipes.module, "run", run)
+    assert cli.main(["run", "laboratory"]) == 1
+    assert capsys.readouterr().err == "labkit: pip install it\n"

@@ -1,11 +1,15 @@
 """What the package asks for, against what students have."""
 
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from labkit.grade import container
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -37,3 +41,20 @@ def test_the_book_pins_exact_versions_within_the_ranges():
     extras = PROJECT["optional-dependencies"]
     for wanted in requirements(PROJECT["dependencies"] + extras["book"] + extras["test"]).values():
         assert wanted.specifier.contains(pinned[canonicalize_name(wanted.name)]), wanted.name
+
+
+def test_a_sandbox_takes_the_build_of_tensorflow_that_is_here(monkeypatch):
+    def version(name):
+        if name == "tensorflow":
+            raise metadata.PackageNotFoundError(name)
+        return "2.18.1" if name == "tensorflow-cpu" else "1.0"
+
+    monkeypatch.setattr(metadata, "version", version)
+    found = container.pins()
+    assert "tensorflow-cpu==2.18.1" in found and "keras==1.0" in found
+
+
+def test_a_package_that_is_missing_here_is_named(monkeypatch):
+    monkeypatch.setattr(metadata, "requires", lambda name: ["no-such-package>=1"])
+    with pytest.raises(metadata.PackageNotFoundError, match="no-such-package"):
+        container.pins()

@@ -65,7 +65,17 @@ def pins():
     """What labkit depends on, in the versions that are installed here: "keras==3.15.1", ..."""
     needed = map(Requirement, metadata.requires("labkit"))
     kept = [one.name for one in needed if not one.marker or one.marker.evaluate({"extra": ""})]
-    return [f"{name}=={metadata.version(name)}" for name in kept]
+    return [pin(name) for name in kept]
+
+
+def pin(name):
+    """A package in the version that is installed here; of TensorFlow, the build that is."""
+    try:
+        return f"{name}=={metadata.version(name)}"
+    except metadata.PackageNotFoundError:
+        if name != "tensorflow":
+            raise
+        return pin("tensorflow-cpu")
 
 
 def dockerfile():
