@@ -163,8 +163,11 @@ def compare_runs(groups, names, on="test"):
         on: the scores' key in a row.
     """
     figure, axis = new_figure(height=0.6 + 0.5 * len(names))
-    looks = zip(("o", "s", "^", "D"), ("#D55E00", "#0072B2", "#009E73", "#CC79A7"), strict=True)
-    for (title, rows), (marker, colour) in zip(groups.items(), looks, strict=False):
+    # Five marks and four colours: the first look that comes again is the twenty-first.
+    marks = itertools.cycle("os^DP")
+    colours = itertools.cycle(("#D55E00", "#0072B2", "#009E73", "#CC79A7"))
+    for title, rows in groups.items():
+        marker, colour = next(marks), next(colours)
         for height, name in enumerate(reversed(names)):
             values = [row[on][name] for row in rows]
             label = title if height == 0 else None
@@ -211,11 +214,13 @@ def trade_off(series, across, score="mean IoU", joined=()):
     """
     figure, axis = new_figure(height=4.2)
     marks, shades = itertools.cycle("osD^v<P"), itertools.cycle(("#0072B2", "#D55E00", "#009E73"))
-    colours = iter(("black", "#CC79A7", "#56B4E9"))
+    strokes = itertools.product(("-", "--", ":"), ("black", "#CC79A7", "#56B4E9"))
+    lines = itertools.cycle(strokes)
     for title, table in series.items():
         if title in joined:
-            line = {"color": next(colours), "marker": ".", "ms": 9, "lw": 1.2, "label": title}
-            axis.plot(table[across], table[score], **line)
+            style, colour = next(lines)
+            look = {"color": colour, "ls": style, "marker": ".", "ms": 9, "lw": 1.2}
+            axis.plot(table[across], table[score], **look, label=title)
             continue
         for name, row in table.iterrows():
             reach = (

@@ -222,6 +222,15 @@ def test_each_run_has_a_mark_on_the_line_of_its_score():
     assert one.get_marker() != two.get_marker()  # told apart without colours
 
 
+def test_many_runs_are_all_shown_and_look_different():
+    groups = {f"run {number}": [{"test": {"accuracy": number / 12}}] for number in range(12)}
+    figure = plots.compare_runs(groups, ["accuracy"])
+    (axis,) = figure.axes
+    assert [line.get_xdata()[0] * 12 for line in axis.lines] == pytest.approx(range(12))
+    assert len({(line.get_marker(), line.get_color()) for line in axis.lines}) == 12
+    assert len(figure.legends[0].get_texts()) == 12
+
+
 def test_differences_show_each_seed_and_the_interval_on_the_line_of_its_group():
     lines = {
         ("none", "mean IoU"): {"mean": -0.2, "low": -0.3, "high": -0.1, "seed 0": -0.25},
@@ -276,3 +285,11 @@ def test_models_of_a_trade_off_look_different():
     models = pd.DataFrame({"MB": range(1, 16), "mean IoU": 0.5}, index=map(str, range(15)))
     (axis,) = plots.trade_off({"models": models}, "MB").axes
     assert len({(line.get_marker(), line.get_color()) for line in axis.lines}) == 15
+
+
+def test_series_of_a_trade_off_look_different():
+    steps = pd.DataFrame({"MB": [2, 5], "mean IoU": [0.5, 0.6]})
+    series = {f"series {number}": steps for number in range(7)}
+    figure = plots.trade_off(series, "MB", joined=list(series))
+    looks = [(line.get_linestyle(), line.get_color()) for line in figure.axes[0].lines]
+    assert len(set(looks)) == 7 == len(figure.legends[0].get_texts())
