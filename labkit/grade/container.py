@@ -15,7 +15,16 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from labkit.grade.sandbox import NOBODY, PRIVATE, SETTINGS, THREADS, Limits, Sandbox, Unsafe
+from labkit.grade.sandbox import (
+    FILES,
+    NOBODY,
+    PRIVATE,
+    SETTINGS,
+    THREADS,
+    Limits,
+    Sandbox,
+    Unsafe,
+)
 
 LABEL = "labkit-grade"
 
@@ -135,6 +144,7 @@ def isolation(name, limits):
     memory = f"{limits.memory + 2 * limits.disk}"  # files in memory count here
     words += ["--memory", memory, "--memory-swap", memory, "--pids-limit", str(THREADS)]
     words += ["--ulimit", "core=0", "--ulimit", f"fsize={limits.disk}"]
+    words += ["--ulimit", f"nofile={FILES}"]
     words += ["--shm-size", str(limits.disk), "--workdir", PRIVATE]
     words += ["--tmpfs", f"{PRIVATE}:uid={NOBODY},gid={NOBODY},size={limits.disk}"]
     package = Path(__file__).parents[1]

@@ -29,6 +29,7 @@ except ImportError:  # Windows, which imports this file for its ``Limits``
 PRIVATE = "/private"  # the folder inside
 NOBODY = 65534
 THREADS = 512  # of nobody, all submissions together: what holds a bomb until it is found
+FILES = 256  # open in one process: what waits in pipes and sockets is memory that nobody counts
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,15 @@ class Limits:
     disk: int = 256 * 1024**2
 
 
-# Numbers by processor, from the kernel's tables: what the processor is called in a filter, and the
-# calls memfd_create, memfd_secret and shmget, which make memory that belongs to no process.
-CALLS = {"x86_64": (0xC000003E, (319, 447, 29)), "aarch64": (0xC00000B7, (279, 447, 194))}
+# Numbers by processor, from the kernel's tables: what the processor is called in a filter; the call
+# clone; and the calls that are refused. memfd_create, memfd_secret, shmget, semget and msgget make
+# memory that belongs to no process. unshare, setns and clone3 lead into a space of one's own, where
+# nobody is root and mounts what he likes; for clone3 the C library takes clone.
+CALLS = {
+    "x86_64": (0xC000003E, 56, (319, 447, 29, 64, 68, 272, 308, 435)),
+    "aarch64": (0xC00000B7, 220, (279, 447, 194, 190, 186, 97, 268, 435)),
+}
+NEW_USER = 0x10000000  # among the flags of clone: such a space
 # What the code finds in its environment, wherever it runs.
 SETTINGS = {
     "HOME": PRIVATE,
@@ -87,19 +94,24 @@ def check():
 def refused_calls():
     """An open file with the filter of system calls for bubblewrap.
 
-    ``CALLS`` fail inside as if the kernel had none of them; memory that they made could not be seen
-    from outside. On other processors all calls pass.
+    ``CALLS`` fail inside as if the kernel had none of them, and so does a clone with ``NEW_USER``:
+    what they make could not be seen from outside. On other processors all calls pass.
     """
-    load, equal, above, answer = 0x20, 0x15, 0x35, 0x06  # operations of the kernel's filters
+    load, equal, above, some, answer = 0x20, 0x15, 0x35, 0x45, 0x06  # what a kernel's filter can do
     passes, fails = (answer, 0, 0, 0x7FFF0000), (answer, 0, 0, 0x00050000 | errno.ENOSYS)
-    steps = [passes]
+
+    def refuse(test, value):
+        return [(test, 0, 1, value), fails]  # numbers of steps to pass over: if it holds, if not
+
+    steps = []
     if platform.machine() in CALLS:
-        processor, calls = CALLS[platform.machine()]
-        left = len(calls) + 1  # steps behind these up to the one that fails
-        steps = [(load, 0, 0, 4), (equal, 0, left + 2, processor)]
-        steps += [(load, 0, 0, 0), (above, left, 0, 0x40000000)]  # another table of numbers
-        steps += [(equal, left - n - 1, 0, call) for n, call in enumerate(calls)]
-        steps += [passes, fails]
+        processor, clone, calls = CALLS[platform.machine()]
+        steps = [(load, 0, 0, 4), (equal, 1, 0, processor), fails]
+        steps += [(load, 0, 0, 0), *refuse(above, 0x40000000)]  # another table of numbers
+        for call in calls:
+            steps += refuse(equal, call)
+        steps += [(equal, 0, 3, clone), (load, 0, 0, 16), *refuse(some, NEW_USER)]
+    steps.append(passes)
     with tempfile.TemporaryFile() as file:
         file.write(b"".join(struct.pack("HBBI", *step) for step in steps))
         file.seek(0)
@@ -166,9 +178,14 @@ class Sandbox:
             )
 
     def watch(self):
-        """End the command when it is over a limit."""
+        """End the command when it is over a limit, or when it can't be told whether it is."""
         while self.process.poll() is None:
-            if found := self.over():
+            try:
+                found = self.over()
+            except Exception as error:  # no thread may end here and leave a submission unwatched
+                found = self.ended = f"could not be watched: {type(error).__name__}"
+                self.process.kill()  # at once: to find what it started may fail as well
+            if found:
                 self.end(found)
                 return
             time.sleep(self.pause)
@@ -206,8 +223,9 @@ class Sandbox:
 
 
 def lower(limits):
-    """Limits that the kernel keeps: no memory dumps, no huge file, no flood of threads."""
+    """Limits that the kernel keeps: no memory dumps, no huge file, no flood of files or threads."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits.disk, limits.disk))
     if os.geteuid() == 0:  # another user's own programs count too
         resource.setrlimit(resource.RLIMIT_NPROC, (THREADS, THREADS))
@@ -226,12 +244,17 @@ def family(pid):
     return found
 
 
+def told(pid, file):
+    """What the system tells of a process, b"" if it has ended. Its name can be any bytes."""
+    try:
+        return (Path("/proc") / str(pid) / file).read_bytes()
+    except OSError:
+        return b""
+
+
 def stat(pid):
     """Fields of a process behind its name, from its state on; none if it has ended."""
-    try:
-        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []
+    return told(pid, "stat").rpartition(b")")[2].split()
 
 
 def parent_of(pid):
@@ -246,10 +269,10 @@ def cpu_seconds(pid):
 
 
 def memory(pid):
-    """Bytes of memory that a process has of its own or shares with its family, files apart."""
-    try:
-        lines = (Path("/proc") / str(pid) / "status").read_text().splitlines()
-    except OSError:
-        return 0
-    kept = [line.split() for line in lines if line.startswith(("RssAnon:", "RssShmem:"))]
-    return 1024 * sum(int(fields[1]) for fields in kept)
+    """Bytes of memory that a process has of its own or shares with its family, files apart.
+
+    The kernel's tables of a process's pages count: they grow where nothing but zeros is read.
+    """
+    counted = (b"RssAnon:", b"RssShmem:", b"VmPTE:")
+    lines = told(pid, "status").split(b"\n")  # a name may hold any other end of a line
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(counted))

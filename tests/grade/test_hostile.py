@@ -15,6 +15,9 @@ from labkit.grade.sandbox import CALLS, Limits
 TIGHT = Limits(cpu_seconds=90, seconds=300, memory=400 * 1024**2, processes=12, disk=20 * 1024**2)
 SHORT = {"endless": {"cpu_seconds": 3}, "waits": {"seconds": 4}}  # what nothing but time ends
 
+# The name that the system shows of a process.
+NAMED = "import ctypes\nctypes.CDLL(None).prctl(15, b'{}')"
+
 # What ends the process, or breaks a limit: source of the cells, words of the reason.
 ENDED = {
     "endless loop": (["while True:\n    pass"], "computed for longer"),
@@ -52,6 +55,14 @@ ENDED = {
         ["import subprocess\nsubprocess.run(['sleep', '1000'])"],
         "took longer than",
     ),
+    "waits under a name that is no text": (
+        [NAMED.format(r"\xff\xfe"), "import time\ntime.sleep(60)"],
+        "took longer than",
+    ),
+    "much memory under a name that looks like a line": (
+        [NAMED.format(r"\rRssAnon: -9e9"), "import time\nx = bytearray(10**9)\ntime.sleep(20)"],
+        "memory",
+    ),
 }
 
 
@@ -62,6 +73,12 @@ def test_what_breaks_a_limit_is_ended_and_told(place, write, name):
     found = grade(write(*cells), None, limits=limits, place=place)
     assert found.points == 0
     assert found.problem and reason in found.problem
+
+
+def test_what_can_not_be_watched_is_ended(place, write, monkeypatch):
+    monkeypatch.setattr(place, "used", lambda self: 1 / 0)
+    found = grade(write("import time\ntime.sleep(20)", GOOD), None, place=place)
+    assert (found.points, found.problem) == (0, "could not be watched: ZeroDivisionError")
 
 
 # What goes on: the good answer that comes after counts.
@@ -183,6 +200,67 @@ for _ in range(30):
     ctypes.memset(place, 1, 18 * 10**6)
     libc.shmdt(ctypes.c_void_p(place))
 """,
+    "semget": """
+import ctypes
+libc = ctypes.CDLL(None)
+made = all(libc.semget(0, 32000, 0o1600) != -1 for _ in range(300))  # 2 MB each
+why = 'all was written' if made else 'it was refused'
+""",
+    "msgget": """
+import ctypes
+libc = ctypes.CDLL(None)
+message = ctypes.create_string_buffer(b'1', 8008)
+queues = (libc.msgget(0, 0o1600) for _ in range(31000))
+made = all(libc.msgsnd(queue, message, 8000, 0) == 0 for queue in queues for _ in range(2))
+why = 'all was written' if made else 'it was refused'
+""",
+    "page tables": """
+import mmap, time
+flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+mapped = mmap.mmap(-1, 2**38, flags, mmap.PROT_READ)
+for place in range(0, 2**38, 2**21):  # a table of 4 kB each, and the one page of zeros
+    mapped[place]
+time.sleep(5)
+why = 'all was written'
+""",
+    "sockets": """
+import socket
+pairs = []
+try:
+    for _ in range(400):
+        pairs.append(socket.socketpair())
+        pairs[-1][0].setblocking(False)
+        pairs[-1][0].send(bytes(10**5))
+    why = 'all was written'
+except OSError:
+    pairs.clear()
+    why = 'it was refused'
+""",
+    "a file system of its own": """
+import subprocess
+fill = 'for n in $(seq 30); do head -c 18000000 /dev/zero > /private/$n; done'
+done = subprocess.run(['unshare', '-Urm', 'sh', '-ec', 'mount -t tmpfs none /private; ' + fill])
+why = 'it was refused' if done.returncode else 'all was written'
+""",
+    **{
+        f"a space of its own by {name}": f"""
+import ctypes, os, struct
+libc = ctypes.CDLL(None)
+number = {numbers}[os.uname().machine]
+found = libc.syscall(number, {arguments})
+if found == 0 and number in (56, 220, 435):
+    os._exit(0)
+why = 'it was refused' if found == -1 else 'all was written'
+"""
+        for name, numbers, arguments in (
+            ("clone", {"x86_64": 56, "aarch64": 220}, "0x10000011, 0, 0, 0, 0"),
+            (
+                "clone3",
+                {"x86_64": 435, "aarch64": 435},
+                "struct.pack('11Q', 1 << 28, *[0] * 3, 17, *[0] * 6), 88",
+            ),
+        )
+    },
 }
 
 
