@@ -5,7 +5,7 @@ import re
 BOX = re.compile(r"^:::\{(\w+)\} ?(.*)\n(?::\w+:.*\n)*((?:.*\n)*?):::$", re.M)
 FIGURE = re.compile(r"^```\{figure\} (\S+)\n:alt: (.*)\n(?::\w+:.*\n)*\n?((?:.*\n)*?)```$", re.M)
 DOWNLOAD = re.compile(r"\{download\}`([^`<]+?) ?<([^>`]+)>`")
-CITE = re.compile(r"( ?)\{cite\}`([^`]*)`")
+CITE = re.compile(r"(\s*)\{cite\}`([^`]*)`")  # left out, the space before it goes too
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+\.(?:ipynb|md|svg))")
 
 

@@ -43,5 +43,11 @@ def test_citations_become_what_is_asked_for():
     assert "Before (a2020)." in text and "The shape (b2021 and c2022)." in text
 
 
+def test_a_citation_at_the_start_of_a_line_leaves_no_gap():
+    source = 'its "void" pixels\n   {cite}`a2020`;'
+    assert plain(source, str) == 'its "void" pixels;'
+    assert plain(source, str, cite=lambda keys: "(a)") == 'its "void" pixels\n   (a);'
+
+
 def test_a_box_without_a_title_has_the_name_of_its_kind():
     assert plain(":::{warning}\nLook.\n:::", str) == "> **Warning**\n>\n> Look."
