@@ -20,6 +20,13 @@ FILTERS = (512, 256, 128, 64)
 ABOVE, POSITIVE, BELOW = "0 and above", "above 0", "below 0 too"
 
 
+class Parts(dict):
+    """What would be measured of an answer, in the place of the answer: of the right or a wrong one.
+
+    A class of its own, because a plain dict may be what a student gives.
+    """
+
+
 def shape_text(shape):
     """A shape as text, such as "[B, 4, 4, 3]", whatever the batch."""
     return f"[{', '.join(map(str, ('B', *shape[1:])))}]"
@@ -32,7 +39,7 @@ def signs(values):
 
 def told(hint, **parts):
     """A mistake that shows in these parts, and its hint."""
-    return lambda *_: parts, hint
+    return lambda *_: Parts(parts), hint
 
 
 def numbers(tensor):
@@ -52,7 +59,7 @@ def shared(one, other):
 def look_at_block(upsample, *case):
     """What a block does with a few pixels of one channel."""
     block = upsample(*case)
-    if block is None or isinstance(block, dict):
+    if block is None or isinstance(block, Parts):
         return block
     if not isinstance(block, keras.Layer):
         return {"out": "no Keras layer"}
@@ -95,14 +102,14 @@ def reach(block):
 
 def block_parts(filters, size=3, momentum=0.9):
     """What ``look_at_block`` finds in the right block."""
-    return {
-        "output": f"[B, 12, 12, {filters}]",
-        "parameters": f"{size * size * filters + 4 * filters}",
-        "momentum": momentum,
-        "reach": f"{size}x{size}",
-        "predicting": ABOVE,
-        "training": ABOVE,
-    }
+    return Parts(
+        output=f"[B, 12, 12, {filters}]",
+        parameters=f"{size * size * filters + 4 * filters}",
+        momentum=momentum,
+        reach=f"{size}x{size}",
+        predicting=ABOVE,
+        training=ABOVE,
+    )
 
 
 upsample = Task(
@@ -130,15 +137,17 @@ The check gives the block 6×6 pixels of one channel.
             out="no Keras layer",
         ),
         (
-            lambda filters, *_: {"output": f"[B, 6, 6, {filters}]"},
+            lambda filters, *_: Parts(output=f"[B, 6, 6, {filters}]"),
             "Height and width stay as they are. How far apart are the stamps?",
         ),
         (
-            lambda filters, *_: {"output": f"[B, 3, 3, {filters}]"},
+            lambda filters, *_: Parts(output=f"[B, 3, 3, {filters}]"),
             "Height and width are halved. The way up takes the transposed convolution.",
         ),
         (
-            lambda filters, size=3, _=None: {"output": f"[B, {10 + size}, {10 + size}, {filters}]"},
+            lambda filters, size=3, _=None: Parts(
+                output=f"[B, {10 + size}, {10 + size}, {filters}]"
+            ),
             "The output is wider than the double. Look at the padding.",
         ),
         told(
@@ -152,19 +161,19 @@ The check gives the block 6×6 pixels of one channel.
         ),
         told("The momentum is 0.9 whatever is asked for. Hand the argument on.", momentum=0.9),
         (
-            lambda filters, size=3, momentum=0.99: {"momentum": momentum},
+            lambda filters, size=3, momentum=0.99: Parts(momentum=momentum),
             "Without an argument, the momentum is 0.99, Keras's own. Look at the default.",
         ),
         (
-            lambda filters, *_: {"parameters": f"{9 * filters + 4 * filters}"},
+            lambda filters, *_: Parts(parameters=f"{9 * filters + 4 * filters}"),
             "The kernel is 3x3 whatever is asked for. Hand the argument size on.",
         ),
         (
-            lambda filters, size=3, _=None: {"parameters": f"{(size * size + 5) * filters}"},
+            lambda filters, size=3, _=None: Parts(parameters=f"{(size * size + 5) * filters}"),
             "There is one parameter a channel too many: the convolution still has its bias.",
         ),
         (
-            lambda filters, size=3, _=None: {"reach": f"{size + 1}x{size + 1}"},
+            lambda filters, size=3, _=None: Parts(reach=f"{size + 1}x{size + 1}"),
             "The pixels are repeated first, and filtered then. A transposed convolution does both "
             "at once.",
         ),
@@ -276,7 +285,7 @@ def look_at_decoder(decoder, taps, num_classes):
     first = [keras.Input(shape) for shape in taps]
     try:
         logits = decoder(list(first), num_classes)
-        if logits is None or isinstance(logits, dict):
+        if logits is None or isinstance(logits, Parts):
             return logits
         if not isinstance(logits, keras.KerasTensor):
             return {"out": "no tensor"}
@@ -334,14 +343,14 @@ def decoder_parts(taps, num_classes, filters=FILTERS, bias=0, norm=4, last_bias=
         parameters += 9 * channels * count + (norm + bias) * count
         channels = count + skip
     parameters += (9 * channels + last_bias) * num_classes
-    return {
-        "joined": "maps of one size",
-        "shared": "nothing",
-        "output": f"[B, 32, 32, {num_classes}]",
-        "taps": f"{len(taps)} of {len(taps)} count",
-        "values": BELOW,
-        "parameters": f"{parameters:,}",
-    }
+    return Parts(
+        joined="maps of one size",
+        shared="nothing",
+        output=f"[B, 32, 32, {num_classes}]",
+        taps=f"{len(taps)} of {len(taps)} count",
+        values=BELOW,
+        parameters=f"{parameters:,}",
+    )
 
 
 decoder = Task(
@@ -399,11 +408,11 @@ The check calls it with Keras inputs of a few pixels, the largest 16×16, the la
             shared="a part",
         ),
         (
-            lambda taps, _: {"output": f"[B, 16, 16, {FILTERS[-1] + taps[0].shape[-1]}]"},
+            lambda taps, _: Parts(output=f"[B, 16, 16, {FILTERS[-1] + taps[0].shape[-1]}]"),
             "The last layer is missing: these are features, and no logits.",
         ),
         (
-            lambda taps, num_classes: {"output": f"[B, 16, 16, {num_classes}]"},
+            lambda taps, num_classes: Parts(output=f"[B, 16, 16, {num_classes}]"),
             "The output is as large as the largest tap. The last layer has to double once more.",
         ),
         told(
@@ -539,9 +548,11 @@ def labels(logits):
 def look_at_mask(create_mask, logits):
     """The labels, and whether their type is one of whole numbers."""
     mask = create_mask(logits)
-    found = array(mask)  # of the parts that tell a mistake there is none
-    if mask is None or found is None:
+    if mask is None or isinstance(mask, Parts):
         return mask
+    found = array(mask)
+    if found is None:
+        return {"mask": mask, "type": "no numbers"}
     whole = np.issubdtype(found.dtype, np.integer)
     return {"mask": mask, "type": "whole numbers" if whole else f"{found.dtype}"}
 
@@ -562,67 +573,67 @@ create_mask = Task(
     use=look_at_mask,
     mistakes=(
         (
-            lambda logits: {"mask": logits},
+            lambda logits: Parts(mask=logits),
             "The logits come out unchanged. A mask has one number a pixel.",
         ),
         (
-            lambda logits: {"mask": softmax(logits)},
+            lambda logits: Parts(mask=softmax(logits)),
             "These are probabilities, one for each class. A mask has one number a pixel.",
         ),
         (
-            lambda logits: {"mask": np.max(logits, axis=-1)},
+            lambda logits: Parts(mask=np.max(logits, axis=-1)),
             "This is the largest logit itself. Its position is asked for.",
         ),
         (
-            lambda logits: {"mask": np.max(softmax(logits), axis=-1)},
+            lambda logits: Parts(mask=np.max(softmax(logits), axis=-1)),
             "This is the largest probability itself. Its position is asked for.",
         ),
         (
-            lambda logits: {"mask": np.argmin(logits, axis=-1)},
+            lambda logits: Parts(mask=np.argmin(logits, axis=-1)),
             "This is the position of the smallest logit.",
         ),
         (
-            lambda logits: {"mask": labels(logits) + 1},
+            lambda logits: Parts(mask=labels(logits) + 1),
             "The labels begin with 1. Here the first class is 0.",
         ),
         (
-            lambda logits: {"mask": labels(logits)[0]},
+            lambda logits: Parts(mask=labels(logits)[0]),
             "Only the first image comes out. Every image of the batch has a mask.",
         ),
         (
-            lambda logits: {"mask": np.argmax(logits)},
+            lambda logits: Parts(mask=np.argmax(logits)),
             "One number comes out: the largest of all pixels. Go along one axis.",
         ),
         (
-            lambda logits: {"mask": np.argmax(logits, axis=0)},
+            lambda logits: Parts(mask=np.argmax(logits, axis=0)),
             "The largest is sought among the images. Which axis holds the classes?",
         ),
         (
-            lambda logits: {"mask": np.argmax(logits, axis=1)},
+            lambda logits: Parts(mask=np.argmax(logits, axis=1)),
             "The largest is sought among the rows. Which axis holds the classes?",
         ),
         (
-            lambda logits: {"mask": np.argmax(logits, axis=2)},
+            lambda logits: Parts(mask=np.argmax(logits, axis=2)),
             "The largest is sought among the columns. Which axis holds the classes?",
         ),
         (
-            lambda logits: {"mask": labels(np.abs(logits))},
+            lambda logits: Parts(mask=labels(np.abs(logits))),
             "The sign is lost: of -3 and 1, the largest is 1.",
         ),
         (
-            lambda logits: {"mask": labels(np.maximum(logits, 0))},
+            lambda logits: Parts(mask=labels(np.maximum(logits, 0))),
             "Where all logits are negative, class 0 comes out. The largest is still one of them.",
         ),
         (
-            lambda logits: {"mask": labels(logits[..., :3])},
+            lambda logits: Parts(mask=labels(logits[..., :3])),
             "This looks at three classes alone. There may be more.",
         ),
         (
-            lambda logits: {"mask": np.eye(logits.shape[-1])[labels(logits)]},
+            lambda logits: Parts(mask=np.eye(logits.shape[-1])[labels(logits)]),
             "There is a 1 at the place of the class. A mask has the place itself, as a number.",
         ),
         (
-            lambda logits: {"mask": labels(logits)},
+            lambda logits: Parts(mask=labels(logits)),
             "The labels are right, but of a type for fractions. Make whole numbers of them.",
         ),
     ),
@@ -635,7 +646,7 @@ create_mask = Task(
 def look_at_models(function):
     """What two models of one function have in common."""
     first, second = function(), function()
-    if first is None or isinstance(first, dict):
+    if first is None or isinstance(first, Parts):
         return first
     if not isinstance(first, keras.Model):
         return {"out": "no Keras model"}
@@ -664,12 +675,12 @@ separate_model = Task(
   what `second` answers as it was.
 """,
     cases=((),),
-    right=lambda: {
-        "input": "[B, 2, 2, 3]",
-        "output": "[B, 4, 4, 4]",
-        "parameters": f"{9 * 3 * 4 + 4 * 4}",
-        "shared": "nothing",
-    },
+    right=lambda: Parts(
+        input="[B, 2, 2, 3]",
+        output="[B, 4, 4, 4]",
+        parameters=f"{9 * 3 * 4 + 4 * 4}",
+        shared="nothing",
+    ),
     use=look_at_models,
     mistakes=(
         told(
