@@ -2,17 +2,21 @@
 
 A learning platform's export is understood by its names: Moodle makes a folder for each student
 ("Name_123_assignsubmission_file"), Canvas one file ("name_123_456_title.ipynb", perhaps "LATE").
-Otherwise a student is the first folder, or the file's name where there is none.
+Otherwise a student is the first folder, or the file's name where there is none. A folder around
+all of them, such as a computer puts into a ZIP of it, is no student.
 """
 
 import json
+import os
 import re
 import tempfile
+import time
 import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+MOODLE = re.compile(r"_\d+_assignsubmission_\w+$")
 MOST = 20 * 1024**2  # bytes of a notebook, outputs included
 MOST_UNPACKED = 4 * 1024**3  # bytes of a ZIP's notebooks together
 
@@ -54,13 +58,15 @@ def opened(place):
 
 
 def unpack(place, folder):
-    """The notebooks of a ZIP, as files under a folder; nothing is written outside it."""
+    """The notebooks of a ZIP and their times, as files under a folder; none is written outside."""
     with zipfile.ZipFile(place) as packed:
         kept = [entry for entry in packed.infolist() if entry.filename.endswith(".ipynb")]
         if sum(entry.file_size for entry in kept) > MOST_UNPACKED:
             raise ValueError(f"{place} holds more than {MOST_UNPACKED / 1024**3:g} GB: unpack it")
         for entry in kept:
-            packed.extract(entry, folder)  # takes ".." and absolute paths out of names
+            path = packed.extract(entry, folder)  # takes ".." and absolute paths out of names
+            changed = time.mktime((*entry.date_time, 0, 0, -1))
+            os.utime(path, (changed, changed))
 
 
 def submissions(folder):
@@ -69,13 +75,14 @@ def submissions(folder):
     Of several notebooks the one that was changed last counts. Raises ValueError if there is none.
     """
     folder = Path(folder)
-    by_student = {}
-    for path in sorted(folder.rglob("*.ipynb")):
-        inside = path.relative_to(folder)
-        if not any(part.startswith((".", "__MACOSX")) for part in inside.parts):
-            by_student.setdefault(student_of(inside), []).append(path)
-    if not by_student:
+    inside = [path.relative_to(folder) for path in sorted(folder.rglob("*.ipynb"))]
+    inside = [path for path in inside if not any(map(left_out, path.parts))]
+    if not inside:
         raise ValueError(f"no notebook (.ipynb) is in {folder}")
+    around = folders_around(inside)
+    by_student = {}
+    for path in inside:
+        by_student.setdefault(student_of(path, around), []).append(folder / path)
     found = []
     for student, paths in sorted(by_student.items()):
         last, *others = sorted(paths, key=lambda path: (path.lstat().st_mtime, path), reverse=True)
@@ -83,11 +90,26 @@ def submissions(folder):
     return found
 
 
-def student_of(path):
-    """A student's name from where the notebook lies."""
-    first = path.parts[0]
-    if len(path.parts) > 1:
-        return re.sub(r"_\d+_assignsubmission_\w+$", "", first).strip()
+def left_out(name):
+    """Whether a file or folder is a program's own: a checkpoint, what a Mac adds to a ZIP."""
+    return name.startswith((".", "__MACOSX"))
+
+
+def folders_around(paths):
+    """How many folders lie around several notebooks, one in the other: they name no student."""
+    if len(paths) == 1:
+        return 0
+    return len(Path(os.path.commonpath([path.parent for path in paths])).parts)
+
+
+def student_of(path, around=0):
+    """A student's name from where the notebook lies, the first folders ``around`` it left out."""
+    for name in path.parts[:-1]:
+        if MOODLE.search(name):
+            return MOODLE.sub("", name).strip()
+    own = path.parts[around:]
+    if len(own) > 1:
+        return own[0].strip()
     canvas = re.fullmatch(r"(.+?)_(?:LATE_)?\d+_\d+_.*", path.stem)
     return (canvas.group(1) if canvas else path.stem).strip()
 

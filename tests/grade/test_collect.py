@@ -97,6 +97,24 @@ def test_the_student_is_read_from_the_name(path, student):
     assert collect.student_of(Path(path)) == student
 
 
+@pytest.mark.parametrize(
+    ("names", "students"),
+    [
+        (["in/ann_1_2_lab.ipynb", "in/ben_LATE_1_3_lab.ipynb"], ["ann", "ben"]),
+        (["in/Ann/lab.ipynb", "in/Ben/lab.ipynb"], ["Ann", "Ben"]),
+        (["in/group 1/ann.ipynb", "in/group 1/ben.ipynb"], ["ann", "ben"]),
+        (["in/Ann_1_assignsubmission_file/a.ipynb", "__MACOSX/in/._a.ipynb"], ["Ann"]),
+        (["A_1_assignsubmission_file/a.ipynb", "A_1_assignsubmission_file/b.ipynb"], ["A"]),
+        (["template.ipynb", "in/A_1_assignsubmission_file/a.ipynb"], ["A", "template"]),
+        (["Ann/part/lab.ipynb"], ["Ann"]),
+    ],
+)
+def test_a_folder_around_all_is_no_student(write, tmp_path, names, students):
+    for name in names:
+        write(GOOD, name=name)
+    assert [found.student for found in collect.submissions(tmp_path / "class")] == students
+
+
 def test_the_last_of_several_counts_and_the_others_are_told(write, tmp_path):
     for number, name in enumerate(("Ann/old.ipynb", "Ann/new.ipynb", "Ben/lab.ipynb")):
         path = write(GOOD, name=name).path
@@ -108,6 +126,16 @@ def test_the_last_of_several_counts_and_the_others_are_told(write, tmp_path):
         ["old.ipynb"],
     )
     assert ben.also == ()
+
+
+def test_the_last_of_several_in_a_zip_counts_too(tmp_path):
+    packed = tmp_path / "class.zip"
+    with zipfile.ZipFile(packed, "w") as file:
+        for name, year in (("Ann/a.ipynb", 2026), ("Ann/b.ipynb", 2025), ("Ben/c.ipynb", 2024)):
+            file.writestr(zipfile.ZipInfo(name, (year, 11, 27, 12, 0, 0)), "{}")
+    with collect.opened(packed) as folder:
+        ann, ben = collect.submissions(folder)
+    assert (ann.path.name, ben.path.name) == ("a.ipynb", "c.ipynb")
 
 
 def test_checkpoints_and_a_mac_s_files_are_left_out(write, tmp_path):
