@@ -242,15 +242,25 @@ def batch_confusion(y_true, logits):
 
 
 class _Score(keras.metrics.Metric):
-    """A score of one class, summed up batch by batch; a subclass says how in ``score``."""
+    """A score of one class, summed up batch by batch; a subclass says how in ``score``.
 
-    def __init__(self, class_name, average="pooled", name=None, **options):
+    ``num_classes`` is C, the number of classes that the logits tell apart.
+    """
+
+    def __init__(
+        self, class_name, average="pooled", name=None, num_classes=classes.NUM_CLASSES, **options
+    ):
         _check_average(average)
         self.class_id = classes.number(class_name)
-        self.average = average
+        self.average, self.num_classes = average, num_classes
+        if self.class_id >= num_classes:
+            raise ValueError(
+                f"class {class_name!r} has number {self.class_id}, and num_classes is "
+                f"{num_classes}: choose a class below that"
+            )
         kind = type(self).__name__.lower()
         super().__init__(name=name or f"{classes.NAMES[self.class_id]}_{kind}", **options)
-        shape = (classes.NUM_CLASSES, classes.NUM_CLASSES)
+        shape = (num_classes, num_classes)
         self.matrix = self.add_weight(name="matrix", shape=shape, initializer="zeros")
         self.total = self.add_weight(name="total", shape=(), initializer="zeros")
         self.images = self.add_weight(name="images", shape=(), initializer="zeros")
@@ -279,7 +289,10 @@ class _Score(keras.metrics.Metric):
 
     def get_config(self):
         name = classes.NAMES[self.class_id]
-        return {**super().get_config(), "class_name": name, "average": self.average}
+        config = {**super().get_config(), "class_name": name, "average": self.average}
+        if self.num_classes != classes.NUM_CLASSES:  # else a training's fingerprint stays as it was
+            config["num_classes"] = self.num_classes
+        return config
 
 
 @keras.saving.register_keras_serializable("labkit.metrics")

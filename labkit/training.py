@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -29,8 +30,8 @@ class Run:
     """What ``train`` gives.
 
     Attributes:
-        history: a list of numbers by name, one an epoch: ``loss``, ``accuracy``, ``pet_iou``,
-            ``mean_iou``, the same with ``val_``, and ``seconds``.
+        history: a list of numbers by name, one an epoch: ``loss``, ``accuracy``, ``pet_iou`` (of
+            class 0), ``mean_iou``, the same with ``val_``, and ``seconds``.
         folder: where weights and history are kept.
         origin: what ``origin`` said when it was trained, also if it was loaded from the folder.
     """
@@ -101,16 +102,15 @@ def train(
         raise ValueError(f"name is {name!r}: it names a folder; use letters, digits, . _ -")
     optimizer = optimizer or keras.optimizers.AdamW(one_cycle(train_ds, epochs), weight_decay=1e-4)
     loss = loss or losses.CrossEntropy()
-    _compile(model, optimizer, loss)
-    if not model.built:
-        model(train_ds[0][0])  # makes the weights of a model that names no input
+    prepare = partial(_compile, num_classes=_classes(model, train_ds))
+    prepare(model, optimizer, loss)
 
     code = fingerprint(model, train_ds, val_ds, epochs, optimizer, loss, callbacks)
     folder = runs_folder() / f"{name}-{code}"
     checkpoint = Checkpoint(folder, train_ds, epochs, "val_mean_iou" if val_ds else "mean_iou")
     # Averaged weights are what will be used, so they are what is validated.
     average = [keras.callbacks.SwapEMAWeights()] if optimizer.use_ema else []
-    with shared(model, devices, _compile, train_ds, val_ds) as learner:
+    with shared(model, devices, prepare, train_ds, val_ds) as learner:
         done = checkpoint.restore(learner)
         if done < epochs:
             learner.fit(
@@ -127,8 +127,16 @@ def train(
     return Run(checkpoint.history, folder, checkpoint.origin)
 
 
-def _compile(model, optimizer, loss):
-    scores = ["accuracy", metrics.IoU("pet"), metrics.MeanIoU()]
+def _classes(model, train_ds):
+    """How many classes a model tells apart. One that names no input gets its weights here."""
+    if model.built and hasattr(model, "output_shape"):
+        return model.output_shape[-1]
+    return model(train_ds[0][0]).shape[-1]
+
+
+def _compile(model, optimizer, loss, num_classes):
+    iou, mean_iou = metrics.IoU("pet", num_classes=num_classes), metrics.MeanIoU(num_classes)
+    scores = ["accuracy", iou, mean_iou]
     model.compile(optimizer, loss, metrics=scores, run_eagerly=profile.current().eager)
 
 

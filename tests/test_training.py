@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from labkit import data, losses, training
+from labkit import data, losses, metrics, training
 from labkit.batches import Batches
 
 EPOCHS, SIZE = 3, 16
@@ -178,6 +178,43 @@ def test_a_model_that_names_no_input_is_trained_as_one_that_does(whole):
     model = keras.Sequential(tiny_model().layers)
     assert not model.built
     assert_same(outcome(model, train(model)), whole[0])
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_a_model_of_other_classes_is_scored_by_all_of_them(count):
+    split = random_split()
+    split = data.Split(split.images, split.images[..., :1] % count, split.table)
+    model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), layers.Conv2D(count, 1)])
+    batches = Batches(split, 6, seed=0)
+    history = training.train(model, batches, batches, epochs=1, name="other").history
+    pred_masks = training.predict_masks(model, split)
+    iou = metrics.iou(split.masks, pred_masks, num_classes=count)
+    assert history["val_pet_iou"] == [pytest.approx(iou[0], rel=1e-5)]
+    assert history["val_mean_iou"] == [pytest.approx(iou.mean(), rel=1e-5)]
+
+
+def test_a_score_of_other_classes_survives_its_config_and_knows_its_classes():
+    iou = metrics.IoU("pet", num_classes=5)
+    again = metrics.IoU.from_config(iou.get_config())
+    assert again.num_classes == 5 and again.get_config() == iou.get_config()
+    with pytest.raises(ValueError, match="'border' has number 2, and num_classes is 2: choose"):
+        metrics.IoU("border", num_classes=2)
+
+
+class Subclassed(keras.Model):
+    """A model that says nothing of what goes in and out."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.last = layers.Conv2D(4, 1)
+
+    def call(self, images):
+        return self.last(keras.ops.cast(images, "float32"))
+
+
+def test_a_subclassed_model_is_trained():
+    run = train(Subclassed(), epochs=1)
+    assert 0 <= run.history["val_mean_iou"][0] <= 1
 
 
 def test_the_first_epoch_takes_the_batches_of_epoch_0(monkeypatch):
