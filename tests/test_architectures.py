@@ -40,6 +40,12 @@ def test_logits_have_the_size_of_the_image(make, size):
     assert model.dtype_policy.name == "float32"
 
 
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+def test_one_class_is_refused(make):
+    with pytest.raises(ValueError, match="num_classes is 1: .* at least 2"):
+        make(num_classes=1, **SMALL)
+
+
 def test_each_image_has_its_own_logits(model, images):
     logits = model.predict_on_batch(images)
     assert logits.dtype == np.float32 and np.isfinite(logits).all()

@@ -135,9 +135,10 @@ def test_a_size_not_divisible_by_32_is_refused_with_the_nearest_that_is(size, ma
     assert offline == []  # refused before a download is tried
 
 
-def test_one_class_is_refused():
+def test_one_class_is_refused(offline):
     with pytest.raises(ValueError, match="num_classes is 1: .* at least 2"):
-        unet_model(num_classes=1, weights=None)
+        unet_model(num_classes=1)
+    assert offline == []
 
 
 def test_the_taps_are_those_of_the_laboratory_work(base):

@@ -34,9 +34,10 @@ def assemble(
         decoder: see above.
         name: of the model.
         num_classes, image_size, weights, fine_tune, pixel_range, momentum, seed, filters: as for
-            ``unet.unet_model``, and so is the result.
+            ``unet.unet_model``, and so are the result and the errors.
         with_image: give the decoder the image too (rescaled), before the first tap.
     """
+    classes.check_count(num_classes)
     contract = encoder.pretrained(image_size, weights, fine_tune, seed)
     image = keras.Input(contract.input_shape[1:], name="image")
     scaled = rescaling(pixel_range)(image)

@@ -11,7 +11,6 @@ one convolution before the skip and one after it, not two.
 
 from keras import layers
 
-from labkit import classes
 from labkit.models.assemble import assemble, glorot
 from labkit.models.skips import SIZES
 from labkit.models.unet import upsample
@@ -25,7 +24,6 @@ def fullres_unet(**options):
 def decoder(maps, num_classes, momentum, seed, filters):
     """The expanding path of ``unet.decoder``, one level longer: image and taps, finest first, to
     logits ``[B, H, W, C]``."""
-    classes.check_count(num_classes)
     image, *skips, x = maps
     for number, (size, count) in enumerate(zip(SIZES, filters, strict=True)):
         block = upsample(count, 3, momentum, 10 * seed + number, name=f"up_{size}")

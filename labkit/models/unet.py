@@ -60,6 +60,7 @@ def unet_model(
     Raises:
         ValueError: for a size that is not divisible by 32, or fewer than two classes.
     """
+    classes.check_count(num_classes)
     contract = encoder.pretrained(image_size, weights, fine_tune, seed)
     image = keras.Input(contract.input_shape[1:], name="image")
     x = rescaling(pixel_range)(image)
@@ -84,11 +85,7 @@ def decoder(taps, num_classes, momentum=0.9, seed=0, filters=FILTERS):
 
 
 def classify(x, num_classes, seed=0):
-    """The last layer of every decoder: 64x64 features to 128x128 logits ``[B, H, W, C]``.
-
-    Raises ValueError for fewer than two classes.
-    """
-    classes.check_count(num_classes)
+    """The last layer of most decoders: 64x64 features to 128x128 logits ``[B, H, W, C]``."""
     last = layers.Conv2DTranspose(
         num_classes,
         3,
