@@ -55,15 +55,14 @@ def grade(submission, lab, hidden=None, limits=Limits(), place=Sandbox):
     """
     tasks = tasks_of(lab)
     none = {number: Answer(number, task.name, NOT_YET) for number, task in tasks.items()}
-    notes = [f"{len(submission.also)} more notebooks, not graded"] if submission.also else []
     try:
         cells = code_cells(submission.path)
     except (Unreadable, OSError) as problem:
-        return Marks(submission.student, none, str(problem), tuple(notes))
+        return Marks(submission.student, none, str(problem))
     code = tuple(sorted({line.strip() for cell in cells for line in cell.splitlines()} - {""}))
-    if found := sorted({match.group() for match in PEEKING.finditer("\n".join(cells))}):
-        notes.append(f"its code says {', '.join(found)}")
-    marks = Marks(submission.student, none, notes=tuple(notes), code=code)
+    peeking = sorted({match.group() for match in PEEKING.finditer("\n".join(cells))})
+    notes = (f"its code says {', '.join(peeking)}",) if peeking else ()
+    marks = Marks(submission.student, none, notes=notes, code=code)
     # Started here: that there is no sandbox is not the submission's fault.
     return run(marks, cells, tasks, lab, hidden or {}, Session(limits, place))
 

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import shutil
+import time
 
 import address as addresses
 import publish
@@ -88,12 +90,39 @@ def test_the_first_cell_of_a_notebook_from_colab_costs_no_point(write):
 
 
 def test_two_students_with_one_file_are_both_in_the_table(write, tmp_path, monkeypatch):
+    asked = []
+
+    def slow(submission, *_):
+        asked.append(submission.student)
+        time.sleep(0.3)  # so that a second one would begin before the first has ended
+        return Marks(submission.student, answers_of(DONE, DONE), notes=("a note",))
+
     monkeypatch.setattr(course, "find", lambda trusted: None)
-    monkeypatch.setattr(course, "grade", lambda one, *_: Marks(one.student, answers_of(DONE, DONE)))
-    write(GOOD, name="a.ipynb")
-    shutil.copy(tmp_path / "class" / "a.ipynb", tmp_path / "class" / "b.ipynb")
-    found = course.grade_class(tmp_path / "class", None, tmp_path / "graded", jobs=1)
-    assert [one.student for one in found] == ["a", "b"]
+    monkeypatch.setattr(course, "grade", slow)
+    write("old = 1", name="a/old.ipynb")
+    new = write(GOOD, name="a/new.ipynb").path
+    os.utime(new.with_name("old.ipynb"), (0, 0))
+    shutil.copy(new, tmp_path / "class" / "b.ipynb")
+    for _ in range(2):  # the second time, the marks were kept
+        found = course.grade_class(tmp_path / "class", None, tmp_path / "graded", jobs=2)
+        assert [one.student for one in found] == ["a", "b"] and len(asked) == 1
+        assert [one.notes for one in found] == [
+            ("1 more notebook, not graded", "a note"),
+            ("a note",),
+        ]
+
+
+def test_a_problem_is_not_kept(write, tmp_path, monkeypatch):
+    problems = ["took longer than 900 s", ""]
+
+    def now(submission, *_):
+        return Marks(submission.student, answers_of(DONE, DONE), problems.pop(0))
+
+    monkeypatch.setattr(course, "find", lambda trusted: None)
+    monkeypatch.setattr(course, "grade", now)
+    write(GOOD)
+    found = [course.grade_class(tmp_path / "class", None, tmp_path / "graded") for _ in range(3)]
+    assert [one.problem for (one,) in found] == ["took longer than 900 s", "", ""]
 
 
 def test_without_isolation_nothing_is_run(write, tmp_path, monkeypatch, capsys):
@@ -162,8 +191,8 @@ def test_copies_are_found_and_the_lab_s_own_lines_are_not_counted():
     assert [pair[:2] for pair in report.copies(everybody)] == [("a", "b")]
 
 
-def test_marks_are_kept_as_they_are(tmp_path, write):
+def test_marks_are_kept_as_they_are(tmp_path):
     before = Marks("a", answers_of(DONE, WRONG), "", ("note",), {"9.2": "кот"}, ("x = 1",))
     course.save(tmp_path / "x.json", before)
     assert json.loads((tmp_path / "x.json").read_text())["student"] == "a"
-    assert course.load(tmp_path / "x.json", write(name="a.ipynb")) == before
+    assert course.load(tmp_path / "x.json") == before
