@@ -61,9 +61,14 @@ def study_pruning(pets, seed):
             **price,
             "before": scores.score(slim, pets.test),
         }
-        again = replace(BASE, name=f"{BASE.name}-pruned-{share}", epochs=1, learning_rate=3e-4)
+        again = replace(BASE, name=pruned_name(share), epochs=1, learning_rate=3e-4)
         slim, _ = recipes.fit(again, seed, pets.train, slim)
         yield row | {"after": scores.score(slim, pets.test)}
+
+
+def pruned_name(share):
+    """Of the recipe that trains a pruned network further."""
+    return f"{BASE.name}-pruned-{share}"
 
 
 def costs(models):
@@ -183,13 +188,17 @@ def study_depths(pets, seed):
 
 
 def study_cost(pets, seed):
-    """A row a recipe of ``COSTED``: size of its network, time to predict and to train an image.
+    """A row a recipe of ``COSTED``, and a row a pruned network: size, time to predict an image and
+    to train on one.
 
     Untrained: weights do not change the time. Trained as by its recipe, with its batches' making.
     """
     export.check_ready([".tflite"])
     found = [recipes.find(name) for name in COSTED]
     models = [recipes.build(recipe, seed) for recipe in found]
+    for share in SHARES[1:]:
+        found.append(replace(BASE, name=pruned_name(share)))
+        models.append(pruning.prune(recipes.build(BASE, seed), share))
     prices = costs(models)  # before training, which changes the models
     pairs = zip(found, models, strict=True)
     steps = export.in_turns([training_step(recipe, model, pets.train) for recipe, model in pairs])

@@ -199,11 +199,16 @@ def test_costs_are_rows_of_each_recipe(pets, monkeypatch):
     declared = [replace(recipes.find(name), image_size=64) for name in studies.COSTED]
     small = [replace(recipe, batch_size=4, filters=(8, 8, 8, 8)) for recipe in declared]
     monkeypatch.setattr(recipes, "find", dict(zip(studies.COSTED, small, strict=True)).get)
-    quick, other = written(studies.study_cost(pets, 0))
+    monkeypatch.setattr(studies, "BASE", replace(small[0], name="short"))
+    monkeypatch.setattr(studies, "SHARES", (0.0, 0.5))
+    quick, other, half = written(studies.study_cost(pets, 0))
     assert (quick["recipe"]["name"], other["recipe"]["name"]) == ("quick", "short-aff-unet")
     assert quick["parameters"] == recipes.build(small[0], 0).count_params()
     assert quick["parameters"] != other["parameters"]
-    assert all(row[name] > 0 for row in (quick, other) for name in ("MB", "ms", "ms to train"))
+    assert half["recipe"]["name"] == "short-pruned-0.5"
+    assert half["parameters"] < quick["parameters"]
+    rows = (quick, other, half)
+    assert all(row[name] > 0 for row in rows for name in ("MB", "ms", "ms to train"))
 
 
 def test_all_costed_recipes_are_declared():
