@@ -78,7 +78,8 @@ def run(marks, cells, tasks, lab, hidden, session):
                     words[number] = session.value(task.name)
                     answers[number] = task(words[number])
                 else:
-                    answers[number] = judged(session, task, lab, hidden.get(number))
+                    answers[number] = judged(session, task, lab)
+            ask_hidden(answers, tasks, hidden, session)
     except Ended as error:
         problem = str(error)
     except Exception as error:  # what comes out may be made to break whoever judges it
@@ -87,14 +88,22 @@ def run(marks, cells, tasks, lab, hidden, session):
     return replace(marks, answers=answers, problem=problem, words=written)
 
 
-def judged(session, task, lab, hidden):
-    """The answer to the visible check, and if that is passed, to the hidden one."""
-    answer = task.judge(session.outcomes(task.name, task, lab))
-    if answer.passed and hidden is not None:
-        found = hidden.judge(session.outcomes(task.name, hidden))
-        if not found.passed:
-            return withheld(task)
-    return answer
+def judged(session, task, lab):
+    """The answer to a visible check."""
+    return task.judge(session.outcomes(task.name, task, lab))
+
+
+def ask_hidden(answers, tasks, hidden, session):
+    """Withhold answers that pass the visible check alone.
+
+    After all that the report shows: a notebook that remembers hidden cases has no place to tell
+    them. An answer is withheld until its hidden check is passed, as the notebook may end before.
+    """
+    visible = {number: answers[number] for number in hidden if answers[number].passed}
+    answers.update({number: withheld(tasks[number]) for number in visible})
+    for number, answer in visible.items():
+        if hidden[number].judge(session.outcomes(tasks[number].name, hidden[number])).passed:
+            answers[number] = answer
 
 
 def fingerprint(submission, lab, hidden_file=None):

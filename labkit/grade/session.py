@@ -52,7 +52,7 @@ class Session:
         try:
             return [as_outcome(reply) for reply in replies]
         except (KeyError, TypeError, ValueError) as error:
-            raise Ended(f"its answers can't be read: {error}") from error
+            raise Ended("its answers can't be read") from error  # what it says may be a hidden case
 
     def value(self, name):
         """The value of a variable, ``...`` if it is not set."""

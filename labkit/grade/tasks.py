@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 
 from labkit.check import handin
-from labkit.check.task import WRONG, Answer
+from labkit.check.task import WRONG, Answer, Task, called
 
 
 def tasks_of(lab):
@@ -15,7 +15,8 @@ def tasks_of(lab):
 def hidden_tasks(path, tasks):
     """The tasks of a teacher's Python file by number.
 
-    Raises ValueError if it has none, or one that is not among the lab's ``tasks``.
+    Raises ValueError if it has none, one that is not among the lab's ``tasks``, or one that can't
+    be asked from outside a sandbox.
     """
     spec = importlib.util.spec_from_file_location("hidden", path)
     module = importlib.util.module_from_spec(spec)
@@ -25,6 +26,16 @@ def hidden_tasks(path, tasks):
         raise ValueError(f"{path} defines no labkit.check.Task")
     if strangers := sorted(found.keys() - tasks.keys()):
         raise ValueError(f"{path} has task {', '.join(strangers)}, and the lab has no such task")
+    for number, task in found.items():
+        if not isinstance(task, Task) or not isinstance(tasks[number], Task):
+            raise ValueError(
+                f"{path} has task {number}, a question, which a teacher reads: leave it out"
+            )
+        if task.use is not called:
+            raise ValueError(
+                f"{path} has use= in task {number}, which can't look into a sandbox: leave use out "
+                "and let right give numbers, texts or arrays for each case"
+            )
     return found
 
 

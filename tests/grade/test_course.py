@@ -15,6 +15,7 @@ from labkit import cli
 from labkit.check.task import DONE, NOT_YET, WRONG, Answer
 from labkit.grade import course, marks, report, sandbox
 from labkit.grade.marks import Marks
+from labkit.grade.tasks import hidden_tasks
 
 CLASS = {
     "Анна": [GOOD],
@@ -57,7 +58,7 @@ def test_a_class_is_graded_to_the_expected_table(write, tmp_path, monkeypatch, c
 
 
 def without_lab(judged):
-    return lambda session, task, lab, hidden: judged(session, task, None, hidden)
+    return lambda session, task, lab: judged(session, task, None)
 
 
 @pytest.mark.usefixtures("isolated")
@@ -145,6 +146,22 @@ def test_hidden_checks_of_another_lab_are_refused(write, tmp_path, monkeypatch):
     hidden.write_text("")
     with pytest.raises(ValueError, match=r"defines no labkit\.check\.Task"):
         course.grade_class(tmp_path / "class", None, tmp_path / "graded", hidden)
+
+
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [
+        ("Task('9.1', 'f', '', ((1,),), abs, use=lambda f, n: type(f(n)))", "leave use out"),
+        ("Task('9.2', 'why', '', ((1,),), abs)", "task 9.2, a question"),
+        ("Question('9.1', 'double', '')", "task 9.1, a question"),
+    ],
+)
+def test_hidden_checks_that_can_not_be_asked_are_refused(tmp_path, task, reason):
+    hidden = tmp_path / "hidden.py"
+    imports = "from labkit.check import Task\nfrom labkit.check.writing import Question\n"
+    hidden.write_text(f"{imports}t = {task}")
+    with pytest.raises(ValueError, match=reason):
+        hidden_tasks(hidden, TASKS)
 
 
 # --- the report -----------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ import platform
 from pathlib import Path
 
 import pytest
-from conftest import GOOD
+from conftest import GOOD, TASKS
 
+from labkit.check import Task
 from labkit.grade.marks import grade
 from labkit.grade.sandbox import CALLS, Limits
 
@@ -297,9 +298,10 @@ def test_environment_and_arguments_tell_nothing(place, write, monkeypatch):
 
 # --- what gains no score --------------------------------------------------------------------------
 
-WORK = """import sys
+WORK = """
+Work = next(kind for kind in object.__subclasses__() if kind.__name__ == 'Work')
 def says(*values):
-    sys.modules['__main__'].Work.attempt = lambda *_, **__: values[0] if len(values) == 1 else [
+    Work.attempt = lambda *_, **__: values[0] if len(values) == 1 else [
         {'value': value, 'error': None, 'changed': False} for value in values]
 """
 CHEATS = {
@@ -330,18 +332,57 @@ def test_no_score_is_gained(place, write, name):
     assert found.points == 0
 
 
-def test_a_hidden_check_stays_outside_and_counts(place, write):
-    from labkit.check import Task
+MORE = {"9.1": Task("9.1", "double", "", cases=((2.5,),), right=lambda value: 2 * value)}
 
-    more = {"9.1": Task("9.1", "double", "", cases=((2.5,),), right=lambda value: 2 * value)}
-    assert grade(write(GOOD), None, more, place=place).points == 2
+
+def test_a_changed_worker_is_believed_for_data_alone(place, write):
+    """Without which the collection above would try nothing."""
+    found = grade(write(WORK + "says({'number': '5'}, {'number': '5'})"), None, place=place)
+    assert found.answers["9.1"].got == "5"
+
+
+def test_a_hidden_check_stays_outside_and_counts(place, write):
+    assert grade(write(GOOD), None, MORE, place=place).points == 2
     by_heart = (
         "def double(x):\n    return [2, 4, 6] if hasattr(x, 'shape') else 14\n\nwhy = 'a b c'"
     )
-    found = grade(write(by_heart), None, more, place=place)
+    found = grade(write(by_heart), None, MORE, place=place)
     assert found.points == 1
     assert found.answers["9.1"].hint == "A hidden check is not passed."
     assert "2.5" not in repr(found)
+
+
+# Who remembers what it was asked, and tells it: in a later answer, or in a reply that is none.
+TELLS = {
+    "in a text": GOOD
+    + "\ndef double(x):\n    global why\n    why = f'I was asked {x}'\n    return 2 * x",
+    "in another task": "def double(x):\n    double.asked = x\n    return 2 * x\n\n"
+    "def halve(x):\n    return getattr(double, 'asked', x)",
+    "in a reply": GOOD
+    + WORK
+    + """
+before = Work.attempt
+def attempt(self, name, cases):
+    if len(cases) == 1:
+        return [{'value': {'none': str(cases)}, 'error': None, 'changed': False}]
+    return before(self, name, cases)
+Work.attempt = attempt
+""",
+}
+
+
+@pytest.mark.parametrize("name", TELLS)
+def test_a_hidden_case_is_told_nowhere(place, write, monkeypatch, name):
+    halve = Task("9.3", "halve", "", cases=((1,), (2,)), right=lambda value: value / 2)
+    monkeypatch.setitem(TASKS, "9.3", halve)
+    found = grade(write(TELLS[name]), None, MORE, place=place)
+    assert "2.5" not in repr(found)
+
+
+def test_who_ends_in_a_hidden_check_has_not_passed_it(place, write):
+    ends = "import os\ndef double(x):\n    return os._exit(0) if str(x) == '2.5' else 2 * x"
+    found = grade(write(GOOD, ends), None, MORE, place=place)
+    assert (found.points, found.problem) == (1, "it ended its process")
 
 
 def test_looking_for_the_answer_is_noted(place, write):
