@@ -5,6 +5,7 @@ where rows are shown.
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -81,6 +82,7 @@ def holds(recipe, seed, on, commit, ledger=None):
     ledger = Path(ledger or LEDGER)
     if not ledger.exists() or commit == "unknown" or commit.endswith("+"):
         return False
+    recipe = settings({"recipe": asdict(recipe)})
     wanted = (recipe, seed, on, commit, keras.backend.backend())
     return wanted in [
         (settings(row), row["seed"], scored_on(row), row["commit"], backend(row))
@@ -167,8 +169,12 @@ def superseded(kept):
 
 
 def settings(row):
-    """The recipe of a row, with the settings that recipes had no name for when it was written."""
-    return Recipe(**row["recipe"])
+    """The recipe of a row, a dict, with the settings that had no name when it was written.
+
+    It is not made a ``Recipe``: that would refuse a loss that is not known here.
+    """
+    whole = asdict(Recipe(row["recipe"]["name"])) | row["recipe"]
+    return json.loads(json.dumps(whole))  # lists for tuples, as in a file
 
 
 def command(name, seed, on="test", backend="tensorflow"):

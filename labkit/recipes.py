@@ -33,6 +33,7 @@ ARCHITECTURES = {
     "AFF-UNet": aff.aff_unet,
     "full-resolution U-Net": fullres.fullres_unet,
 }
+SKIPS = "unet, skips: "  # and one of ``skips.VARIANTS``: an architecture too
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,9 @@ class Recipe:
         pretrained: start from ImageNet's weights where they can be had.
         gradients: keep the size of the gradient by depth, epoch by epoch.
         image_size: S, in pixels.
+
+    Raises ValueError for an unknown loss, architecture or way to augment, or an encoder's rate that
+    nothing would come of.
     """
 
     name: str
@@ -83,6 +87,20 @@ class Recipe:
     def __post_init__(self):
         for name in ("pixel_range", "filters"):  # JSON has no tuples
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        variants = [SKIPS + variant for variant in skips.VARIANTS]
+        self._check("architecture", [*ARCHITECTURES, *variants])
+        self._check("loss", LOSSES)
+        self._check("augmented", [False, True, *AUGMENTATIONS])
+        if self.encoder_rate != 1.0 and not self.weight_decay:
+            raise ValueError(
+                f"encoder_rate is {self.encoder_rate}, which needs weight_decay above 0: Adam, the "
+                "optimizer without it, has one rate for all"
+            )
+
+    def _check(self, name, known):
+        value = getattr(self, name)
+        if value not in tuple(known):
+            raise ValueError(f"{name} is {value!r}: use one of {', '.join(map(repr, known))}")
 
 
 LIGHT = (128, 128, 64, 32)  # filters of a lighter decoder, for many runs
@@ -119,9 +137,6 @@ DECLARED = [
     # The course's own best.
     STANDARD,
 ]
-# What skips are for (chapter 7): each variant in a short training of a light decoder, and those
-# that say something of training with an encoder that starts from random numbers.
-SKIPS = "unet, skips: "
 
 
 def skips_recipe(prefix, variant):
@@ -134,6 +149,8 @@ def slug(name):
     return name.lower().replace("++", "pp").replace(",", "").replace(" ", "-")
 
 
+# What skips are for (chapter 7): each variant in a short training of a light decoder, and those
+# that say something of training with an encoder that starts from random numbers.
 DECLARED += [
     replace(QUICK, name=skips_recipe("skips", name), architecture=SKIPS + name, filters=LIGHT)
     for name in skips.VARIANTS
@@ -253,7 +270,7 @@ def fit(recipe, seed, train, model=None):
 
 
 def build(recipe, seed):
-    """The model of a recipe, untrained. Raises ValueError for an unknown architecture."""
+    """The model of a recipe, untrained."""
     options = {
         "image_size": recipe.image_size,
         "weights": "auto" if recipe.pretrained else None,
@@ -266,17 +283,11 @@ def build(recipe, seed):
     name = recipe.architecture
     if name.startswith(SKIPS):
         return skips.skip_unet(name.removeprefix(SKIPS), **options)
-    if name not in ARCHITECTURES:
-        raise ValueError(f"architecture is {name!r}: use one of {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[name](**options)
 
 
 def augmentation(recipe):
-    """What ``Batches`` takes: False, or how far the changes go. Raises ValueError for an unknown
-    one."""
-    if recipe.augmented not in (False, True, *AUGMENTATIONS):
-        known = ", ".join(map(repr, AUGMENTATIONS))
-        raise ValueError(f"augmented is {recipe.augmented!r}: use True, False, {known}")
+    """What ``Batches`` takes: False, or how far the changes go."""
     return bool(recipe.augmented) and Strength(apart=recipe.augmented == "apart")
 
 
@@ -295,9 +306,7 @@ def optimizer(recipe, model, train_ds):
 
 
 def loss(recipe):
-    """The recipe's loss, with its share of the Dice loss. Raises ValueError for an unknown one."""
-    if recipe.loss not in LOSSES:
-        raise ValueError(f"loss is {recipe.loss!r}: use one of {', '.join(LOSSES)}")
+    """The recipe's loss, with its share of the Dice loss."""
     main = LOSSES[recipe.loss]()
     return losses.Sum([main, losses.Dice()], [1.0, recipe.dice]) if recipe.dice else main
 

@@ -101,6 +101,15 @@ def test_a_row_written_before_recipes_had_more_settings_is_still_current():
     assert ledger.superseded([old, make_row(seed=1)]) == [False, False]
 
 
+def test_a_row_of_a_loss_that_is_not_known_here_can_be_read(kept):
+    odd = make_row()
+    odd["recipe"] |= {"name": "odd", "loss": "mine"}
+    path = kept(odd, make_row())
+    assert ledger.rows("odd", ledger=path) == [odd]
+    assert ledger.holds(FIRST, 0, "test", "abc", path)
+    assert len(ledger.all_runs(ledger.rows(ledger=path))) == 2
+
+
 # --- whether a run is there ----------------------------------------------------------------------
 
 
@@ -197,10 +206,9 @@ def test_every_row_of_the_repository_s_ledger_is_whole():
         assert len(row["history"]["loss"]) == row["recipe"]["epochs"]
         assert set(ledger.MAIN_SCORES) <= set(row[on])
         assert ledger.summary(row[on]).to_numpy().max() <= 1
-        recipe = ledger.settings(row)
-        assert {key: row["recipe"][key] for key in row["recipe"]}.items() <= json.loads(
-            json.dumps(asdict(recipe))
-        ).items()
+        assert (
+            row["recipe"].items() <= json.loads(json.dumps(asdict(Recipe(**row["recipe"])))).items()
+        )
 
 
 def test_the_declared_recipes_are_those_of_their_current_rows():
@@ -208,7 +216,7 @@ def test_the_declared_recipes_are_those_of_their_current_rows():
     kept = ledger.rows(ledger=LEDGER)
     for row, old in zip(kept, ledger.superseded(kept), strict=True):
         if not old and row["recipe"]["name"] in recipes.RECIPES:
-            assert ledger.settings(row) == recipes.find(row["recipe"]["name"])
+            assert Recipe(**row["recipe"]) == recipes.find(row["recipe"]["name"])
 
 
 def test_differences_are_paired_by_seed():

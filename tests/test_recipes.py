@@ -260,14 +260,27 @@ def test_each_loss_can_be_named_in_a_recipe(name):
     assert float(with_dice - alone) == pytest.approx(2 * float(losses.Dice()(mask, logits)))
 
 
-def test_an_unknown_loss_is_refused():
-    with pytest.raises(ValueError, match="loss is 'hinge': use one of cross-entropy, focal"):
-        recipes.loss(Recipe("mine", loss="hinge"))
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"loss": "hinge"}, "loss is 'hinge': use one of 'cross-entropy', 'focal'"),
+        ({"architecture": "resnet"}, "architecture is 'resnet': use one of 'unet', 'UNet"),
+        ({"architecture": "unet, skips: some"}, "skips: some': use .*'unet, skips: none, wide'"),
+        ({"augmented": "much"}, "augmented is 'much': use one of False, True, 'adaptive'"),
+        ({"encoder_rate": 0.3}, "encoder_rate is 0.3, which needs weight_decay above 0"),
+    ],
+)
+def test_a_recipe_that_can_not_be_trained_is_refused_as_it_is_made(settings, match):
+    with pytest.raises(ValueError, match=match):
+        Recipe("mine", **settings)
+    with pytest.raises(ValueError, match=match):
+        replace(TINY, **settings)
 
 
-def test_an_unknown_architecture_is_refused():
-    with pytest.raises(ValueError, match="architecture is 'resnet': use one of unet, UNet"):
-        recipes.build(Recipe("mine", architecture="resnet", image_size=32, pretrained=False), 0)
+def test_a_loss_of_one_s_own_can_be_made_known(monkeypatch):
+    monkeypatch.setitem(recipes.LOSSES, "mine", losses.Dice)
+    recipe = Recipe("own", loss="mine")
+    assert type(recipes.loss(recipe)) is losses.Dice
 
 
 def test_a_recipe_that_asks_for_them_keeps_its_gradients(folders):
