@@ -8,6 +8,7 @@ import io
 
 import numpy as np
 import pandas as pd
+from keras import ops
 from PIL import Image, ImageEnhance, ImageFilter
 
 from labkit import data, metrics, training
@@ -63,7 +64,8 @@ def worsen(split, kind, level):
         matrix = centred_matrix(np.full(len(split), angle), scale, split.images.shape[1:3])
         images = move(np.asarray(split.images, "float32"), matrix, "bilinear")
         masks = move(np.asarray(split.masks, "float32"), matrix, "nearest")
-        images, masks = np.asarray(images).round(), np.asarray(masks)
+        # NumPy itself can't read a tensor of PyTorch's on a GPU.
+        images, masks = ops.convert_to_numpy(images).round(), ops.convert_to_numpy(masks)
         return data.Split(images.astype("uint8"), masks.astype("uint8"), split.table)
     if kind not in PICTURE:
         raise ValueError(f"kind is {kind!r}: use one of {', '.join(LEVELS)}")

@@ -59,6 +59,26 @@ def test_a_quarter_turn_is_that_of_numpy(split):
     assert np.abs(turned_images.astype(int) - worse.images).mean() < 1
 
 
+class OnDevice:
+    """As a tensor of PyTorch's on a GPU, which NumPy can't read."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def __array__(self, *_, **__):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+
+def test_what_was_moved_may_lie_on_a_gpu(split, monkeypatch):
+    expected = robustness.worsen(split, "rotation", 15)
+    move, read = robustness.move, robustness.ops.convert_to_numpy
+    monkeypatch.setattr(robustness, "move", lambda *given: OnDevice(move(*given)))
+    monkeypatch.setattr(robustness.ops, "convert_to_numpy", lambda found: read(found.tensor))
+    found = robustness.worsen(split, "rotation", 15)
+    np.testing.assert_array_equal(found.images, expected.images)
+    np.testing.assert_array_equal(found.masks, expected.masks)
+
+
 def test_half_the_size_has_the_picture_in_its_middle(split):
     worse = robustness.worsen(split, "size", 0.5)
     middle = worse.masks[:, 16:48, 16:48, 0]
