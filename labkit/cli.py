@@ -127,11 +127,12 @@ def add_similarity(options):
     """
     from labkit import data, ledger, probes, recipes
 
+    chosen = [recipes.find(name) for name in options.recipes]
+    check_folder(ledger.LEDGER.parent)
     pets = data.load(data.REAL)
     images = pets.test.images[:64]
     first, second = (
-        [recipes.fit(recipes.find(name), seed, pets.train)[0] for seed in options.seeds]
-        for name in options.recipes
+        [recipes.fit(recipe, seed, pets.train)[0] for seed in options.seeds] for recipe in chosen
     )
     for number, seed in enumerate(options.seeds):
         following = (number + 1) % len(options.seeds)

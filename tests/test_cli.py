@@ -166,6 +166,41 @@ def test_the_installed_command_is_main(monkeypatch, capsys):
 
 
 @pytest.fixture
+def no_data(monkeypatch, tmp_path):
+    """A ledger in a temporary folder; whoever loads data is too late."""
+    from labkit import data, ledger
+
+    monkeypatch.setattr(ledger, "LEDGER", tmp_path / "runs.jsonl")
+    monkeypatch.setattr(data, "load", lambda *_: pytest.fail("the data was loaded"))
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "quick"],
+        ["images", "quick"],
+        ["similarity", "quick", "fast"],
+        ["study", "few"],
+        ["shades"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_without_a_clone_nothing_is_trained(words, no_data, tmp_path, capsys):
+    from labkit import ledger, recipes
+
+    no_data.setattr(ledger, "LEDGER", tmp_path / "missing" / "runs.jsonl")
+    no_data.setattr(recipes, "fit", lambda *_: pytest.fail("it was trained"))
+    assert cli.main(words) == 1
+    assert "install labkit from a clone" in capsys.readouterr().err
+
+
+def test_similarity_knows_both_recipes_before_it_loads_anything(no_data, capsys):
+    assert cli.main(["similarity", "quick", "soup"]) == 1
+    assert "recipe is 'soup'" in capsys.readouterr().err
+
+
+@pytest.fixture
 def small_world(folders, monkeypatch, make_split, eager):
     """Tiny recipes by any name, a tiny dataset, a ledger in a temporary folder."""
     from labkit import data, ledger, recipes
@@ -196,16 +231,6 @@ def test_similarity_compares_recipes_and_seeds(small_world):
         # The two recipes are the same but for the name: so are their networks.
         assert row["CKA"] == pytest.approx(dict.fromkeys(("8", "16", "32", "64"), 1), abs=1e-4)
         assert max(row["CKA of another seed"].values()) < 0.999
-
-
-@pytest.fixture
-def no_data(monkeypatch, tmp_path):
-    """A ledger in a temporary folder; whoever loads data is too late."""
-    from labkit import data, ledger
-
-    monkeypatch.setattr(ledger, "LEDGER", tmp_path / "runs.jsonl")
-    monkeypatch.setattr(data, "load", lambda *_: pytest.fail("the data was loaded"))
-    return monkeypatch
 
 
 @pytest.mark.parametrize(
