@@ -8,14 +8,22 @@
 # make test-colab   every published notebook, with Python and packages as Google Colab has them
 #
 # What has not changed since it last passed is not done again; `make -B test` does it anyway.
-# Another Python: make book PYTHON=python3.12
+# Another Python: make book PYTHON=python3.12. Later calls stay with it until another is named.
 
 PYTHON ?= python3
 PYTHON_COLAB ?= python3.13
 PY = .venv/bin/python
-SOURCES = $(shell find labkit tests book -type f -not -path '*/__pycache__/*' -not -path '*/runs/*')
+SOURCES = $(shell find labkit tests book benchmarks -type f -not -path '*/__pycache__/*' -not -path '*/runs/*')
+SOURCES += Makefile README.md _config.yml _toc.yml
 
 .PHONY: book test test-gpu lint clean publish test-colab
+
+# A Python that was named, and is not the one in .venv, is a reason to install anew.
+ifneq ($(origin PYTHON),file)
+ifneq ($(shell $(PYTHON) -V 2>&1),$(shell $(PY) -V 2>&1))
+.PHONY: .venv/installed
+endif
+endif
 
 book: .venv/installed
 	$(PY) book/build.py
@@ -39,7 +47,7 @@ lint: .venv/installed
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c "import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f'This course needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is {v[0]}.{v[1]}. Say which to use: make book PYTHON=python3.12')"
 	@echo "Installing packages into .venv: 3 GB on disk, some minutes, once."
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 	$(PY) -m pip install --disable-pip-version-check -r requirements.txt
 	$(PY) -m pip install --disable-pip-version-check --no-deps --editable .
 	@touch .venv/installed

@@ -1,5 +1,9 @@
-"""What the package asks for, against what students have."""
+"""What the package asks for, against what students have, and what ``make`` does about it."""
 
+import os
+import shutil
+import subprocess
+import time
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -39,7 +43,8 @@ def test_colab_needs_no_other_version_of_anything():
 def test_the_book_pins_exact_versions_within_the_ranges():
     pinned = pins("requirements.txt")
     extras = PROJECT["optional-dependencies"]
-    for wanted in requirements(PROJECT["dependencies"] + extras["book"] + extras["test"]).values():
+    needed = [*PROJECT["dependencies"], *extras["book"], *extras["improve"], *extras["test"]]
+    for wanted in requirements(needed).values():
         assert wanted.specifier.contains(pinned[canonicalize_name(wanted.name)]), wanted.name
 
 
@@ -58,3 +63,52 @@ def test_a_package_that_is_missing_here_is_named(monkeypatch):
     monkeypatch.setattr(metadata, "requires", lambda name: ["no-such-package>=1"])
     with pytest.raises(metadata.PackageNotFoundError, match="no-such-package"):
         container.pins()
+
+
+# --- make ----------------------------------------------------------------------------------------
+
+SOURCES = ["labkit/a.py", "tests/a.py", "book/a.ipynb", "benchmarks/a.py", "requirements.txt"]
+SOURCES += ["pyproject.toml", "Makefile", "README.md", "_config.yml", "_toc.yml"]
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A folder with the course's Makefile, where everything was done a minute ago."""
+    if not shutil.which("make"):
+        pytest.skip("there is no make")
+    scripts = {".venv/bin/python": "3.11.9", "same": "3.11.9", "other": "3.12.1"}
+    for name in (*SOURCES, *scripts, ".venv/installed", "_build/tested"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"#!/bin/sh\necho Python {scripts.get(name)}\n")
+        file.chmod(0o755)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    age = time.time() - 60
+    for file in tmp_path.rglob("*"):
+        os.utime(file, (age, age))
+    return tmp_path
+
+
+def make(folder, *words):
+    """How ``make`` ends there, and what it says; what called these tests tells it nothing."""
+    kept = {
+        key: value for key, value in os.environ.items() if key != "PYTHON" and "MAKE" not in key
+    }
+    return subprocess.run(["make", *words], cwd=folder, env=kept, capture_output=True, text=True)
+
+
+def test_what_has_not_changed_is_not_tested_again(course):
+    assert make(course, "--question", "test").returncode == 0
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_what_has_changed_is_tested_again(course, name):
+    os.utime(course / name)
+    assert make(course, "--question", "test").returncode == 1
+
+
+def test_a_python_that_is_named_takes_the_place_of_the_one_before(course):
+    assert "./other -m venv --clear .venv" in make(course, "-n", "book", "PYTHON=./other").stdout
+    for words in (["PYTHON=./same"], []):
+        done = make(course, "-n", "book", *words)
+        assert "venv --clear" not in done.stdout and "book/build.py" in done.stdout
