@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from types import SimpleNamespace
 
 import keras
 import pytest
@@ -93,12 +94,18 @@ def test_training_a_layer_costs_three_times_its_forward_pass():
     assert whole - workers.training_flops(model) == 2 * encoder > 0
 
 
-def test_a_rate_counts_images():
-    calls = []
-    found = workers.rate(lambda: calls.append(1), images=7, seconds=0.01)
-    assert len(calls) > 3 and found > 0
+def test_a_rate_counts_images_after_two_calls_that_warm_up(monkeypatch):
+    clock = [0.0]
+    seconds = iter([9.0, 9.0, 0.5, 1.0, 0.5, 1.0])
+    monkeypatch.setattr(workers, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    def step():
+        clock[0] += next(seconds)
+
+    assert workers.rate(step, images=7, seconds=2.5) == 4 * 7 / 3.0
 
 
-@pytest.mark.parametrize("worker", sorted(workers.WORKERS))
-def test_each_worker_is_known_by_its_name(worker):
-    assert workers.WORKERS[worker].__name__ == worker
+def test_a_round_measures_what_the_comparisons_are_made_from(monkeypatch):
+    speeds = RESULT["speeds"][0]
+    monkeypatch.setattr(command, "ask", lambda worker, *_: speeds[worker])
+    assert command.speed_round(0) == speeds
