@@ -107,6 +107,49 @@ def test_no_result_makes_a_check_raise(value):
     assert repr(answer) and answer._repr_html_()
 
 
+class Unruly:
+    """What fails whatever is asked of it."""
+
+    def __array__(self, *_, **__):
+        return 1 / 0
+
+    def __repr__(self):
+        return f"{1 / 0}"
+
+
+class UnrulyError(Exception):
+    __str__ = Unruly.__repr__
+
+
+def nest(depth):
+    return (nest(depth - 1),) if depth else ()
+
+
+UNRULY = {
+    "a number too large for a float": 10**400,
+    "a number too long for a text": 10**5000,
+    "an object": Unruly(),
+    "an object in a list": [Unruly()],
+    "an object in a tuple": (Unruly(), 1),
+    "a tuple in a tuple in a tuple": nest(900),
+    "texts in an array": np.array(["1"] * 50),
+}
+
+
+@pytest.mark.parametrize("name", UNRULY)
+def test_no_unruly_result_makes_a_check_raise(name):
+    answer = DOUBLE(lambda _: UNRULY[name])
+    assert not answer.passed
+    assert answer.got in repr(answer) and answer.hint in answer._repr_html_()
+
+
+def test_an_error_without_a_text_is_an_answer():
+    def double(value):
+        raise UnrulyError
+
+    assert DOUBLE(double).got == "UnrulyError: something of type UnrulyError"
+
+
 def test_a_case_that_has_to_fail():
     def root(value):
         if value < 0:
@@ -156,6 +199,15 @@ def test_a_hint_is_never_longer_than_a_screen_of_text():
     huge = np.arange(10_000).reshape(100, 100)
     assert short(huge) == "int64 array of shape (100, 100), from 0 to 9999"
     assert len(short("a" * 5000)) < 250
+    assert len(short(("a" * 5000,) * 5000)) < 1100
+    assert len(short({f"part {n}": "a" * 5000 for n in range(5000)})) < 1100
+
+
+def test_an_error_is_never_longer_than_a_screen_of_text():
+    def double(value):
+        raise ValueError("a" * 5000)
+
+    assert len(DOUBLE(double).got) < 600
 
 
 def test_an_answer_is_safe_as_html():

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from labkit import classes
-from labkit.check.task import NotDone, Task, array
+from labkit.check.task import NotDone, Task, array, text_of
 from labkit.check.writing import Question
 
 __all__ = ["NotDone"]
@@ -231,7 +231,7 @@ class PipelineTask(Task):
         return answer if answer.passed else replace(answer, hint=NO_VALUES)
 
     def fault(self, outcome, wanted):
-        words = str(outcome.error)
+        words = text_of(outcome.error)
         if not wanted.error and "float" in words and "uint8" in words:
             return MIXED_TYPES
         return super().fault(outcome, wanted)

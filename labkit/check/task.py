@@ -31,7 +31,7 @@ def open_task(error):
 
     By the text, because TensorFlow may wrap the error in one of its own.
     """
-    found = re.search(r"Task (\d+\.\d+) is not done yet", str(error)) if error else None
+    found = re.search(r"Task (\d+\.\d+) is not done yet", text_of(error)) if error else None
     return found and found.group(1)
 
 
@@ -226,8 +226,8 @@ class Outcome:
     def text(self):
         if self.error is None:
             return short(self.value)
-        first = (str(self.error).splitlines() or [""])[0]
-        return f"{type(self.error).__name__}: {first}"
+        first = (text_of(self.error).splitlines() or [""])[0]
+        return cut(f"{type(self.error).__name__}: {first}", 500)
 
 
 def equal(got, wanted):
@@ -247,12 +247,12 @@ def same(after, before):
 
 def array(value):
     """A value as a NumPy array of numbers, or None."""
-    if hasattr(value, "detach"):  # PyTorch
-        value = value.detach().cpu()
     try:
+        if hasattr(value, "detach"):  # PyTorch
+            value = value.detach().cpu()
         found = np.asarray(value)
         found.astype(float)
-    except (TypeError, ValueError):
+    except Exception:  # whatever __array__ a student has written; a number too large for a float
         return None
     return found
 
@@ -280,17 +280,36 @@ def call(name, function, case):
 
 
 def short(value, most=200):
-    """A value as text that fits a screen."""
+    """A value as text that fits a screen: ``most`` characters of a part, 5 times that of all."""
+    try:
+        return cut(parts(value, most), 5 * most)
+    except Exception:  # parts in parts without end
+        return f"something of type {type(value).__name__}"
+
+
+def parts(value, most):
+    """A value as text, each part of it cut."""
     if isinstance(value, tuple):
-        return f"({', '.join(short(part, most) for part in value)})"
+        return f"({', '.join(parts(part, most) for part in value)})"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {short(part, most)}" for name, part in value.items())
+        return ", ".join(f"{name} {parts(part, most)}" for name, part in value.items())
     found = array(value) if not isinstance(value, str | bytes) else None
     if found is None or found.dtype == object:
-        text = repr(value)
-        return text if len(text) <= most else f"{text[:most]}..."
+        return cut(text_of(value, repr), most)
     if found.size > 40:
         return f"{found.dtype} array of shape {found.shape}, from {found.min()} to {found.max()}"
     return str(
         np.round(found.astype(float), 4).tolist() if found.dtype.kind == "f" else found.tolist()
     )
+
+
+def text_of(value, how=str):
+    """``str`` or ``repr`` of a value, which may be a student's own and raise."""
+    try:
+        return how(value)
+    except Exception:
+        return f"something of type {type(value).__name__}"
+
+
+def cut(text, most):
+    return text if len(text) <= most else f"{text[:most]}..."

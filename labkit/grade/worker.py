@@ -10,7 +10,7 @@ changed all of it.
 import json
 import os
 
-from labkit.grade.wire import pack, unpack
+from labkit.grade.wire import pack, text_of, unpack
 
 
 def main():
@@ -44,7 +44,7 @@ class Work:
             error = result.error_before_exec or result.error_in_exec
         except BaseException as found:  # SystemExit and KeyboardInterrupt come through
             error = found
-        return None if error is None else f"{type(error).__name__}: {error}"[:500]
+        return None if error is None else ": ".join(name_and_text(error))
 
     def value(self, name):
         """A variable of the notebook, packed; None if it is not set."""
@@ -70,8 +70,12 @@ class Work:
 
 
 def as_reply(outcome):
-    error = outcome.error and [type(outcome.error).__name__, str(outcome.error)[:500]]
+    error = None if outcome.error is None else name_and_text(outcome.error)
     return {"value": pack(outcome.value), "error": error, "changed": outcome.changed}
+
+
+def name_and_text(error):
+    return [type(error).__name__, text_of(error, str)]
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What goes through the pipe: the same values come out, and nothing else is believed."""
 
+import enum
 import json
 
 import numpy as np
@@ -43,6 +44,30 @@ def test_tensors_become_arrays():
 def test_what_has_no_form_is_known_by_its_text():
     assert isinstance(through(object()), Other)
     assert repr(through(np.array([object()]))).startswith("array([<object")
+
+
+class Unruly:
+    @property
+    def detach(self):
+        return 1 / 0
+
+    def __repr__(self):
+        return f"{1 / 0}"
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+
+
+def test_what_fails_when_it_is_looked_at_is_known_by_its_type():
+    assert repr(through([Unruly()])) == "[something of type Unruly]"
+
+
+def test_numbers_are_numbers_of_whatever_length_and_kind():
+    assert repr(through(10**400)).startswith("1000")
+    assert repr(through(10**5000)) == "something of type int"
+    assert through(10**390) == 10**390
+    assert through(Number.ONE) == 1 and type(through(Number.ONE)) is int
 
 
 @given(st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
