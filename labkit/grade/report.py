@@ -31,9 +31,10 @@ def write(all_marks, tasks, folder):
         folder: where to.
     """
     folder = Path(folder)
-    with open(folder / "grades.csv", "w", newline="", encoding="utf-8-sig") as file:
+    whatever = {"errors": "replace"}  # a submission may hold half a character
+    with open(folder / "grades.csv", "w", newline="", encoding="utf-8-sig", **whatever) as file:
         csv.writer(file).writerows(table(all_marks, tasks))
-    (folder / "report.html").write_text(page(all_marks, tasks), encoding="utf-8")
+    (folder / "report.html").write_text(page(all_marks, tasks), encoding="utf-8", **whatever)
 
 
 def table(all_marks, tasks):

@@ -194,6 +194,14 @@ def test_nothing_of_a_submission_is_html_in_the_report():
     assert "<script>" not in report.page([marks_of, marks_of], TASKS)
 
 
+def test_no_text_of_a_submission_keeps_the_report_from_being_written(tmp_path):
+    half = "half a character: \ud800"
+    marks_of = Marks(half, answers_of(WRONG, DONE, half), half, (half,), {"9.2": half})
+    report.write([marks_of], TASKS, tmp_path)
+    assert read(tmp_path)["half a character: ?"]["points"] == "1"
+    assert "half a character: ?" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_copies_are_found_and_the_lab_s_own_lines_are_not_counted():
     own = tuple(f"lab line {n}" for n in range(50))
     one = tuple(f"one line {n}" for n in range(10))
