@@ -19,7 +19,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from labkit import __version__, losses, metrics, plots, profile
+from labkit import __version__, losses, metrics, profile
 from labkit.devices import shared, where
 
 CLONE = Path(__file__).parents[1]
@@ -484,11 +484,14 @@ class DisplayCallback(keras.callbacks.Callback):
         pred_mask = predict_mask(self.model, self.image)
         self.pred_masks.append(pred_mask)
         if in_notebook():
-            self._show(plots.display_sample([self.image, self.mask, pred_mask]), epoch)
+            self._show(pred_mask, epoch)
 
-    def _show(self, figure, epoch):
+    def _show(self, pred_mask, epoch):
         from IPython.display import display
 
+        from labkit import plots  # which stands above this module
+
+        figure = plots.display_sample([self.image, self.mask, pred_mask])
         figure.suptitle(f"after epoch {epoch + 1}")
         if self.handle is None:
             self.handle = display(figure, display_id=True)

@@ -16,7 +16,19 @@ HEAVY = {
     *("IPython", "PIL", "jax", "keras", "matplotlib", "numpy", "pandas"),
     *("scipy", "tensorflow", "tensorflow_datasets", "torch"),
 }
-GROUND = {"labkit.classes", "labkit.profile", "labkit.synthetic"}
+FLOORS = (  # imports go down, or to a neighbour
+    # the ground: neither Keras nor TensorFlow
+    {"classes", "profile", "synthetic"},
+    # the parts, each beside a chapter that teaches it
+    {"augment", "batches", "data", "devices", "losses", "metrics", "models", "training"},
+    # the work: trainings declared, and a trained model turned into knowledge
+    {"adaptive", "analysis", "attributes", "calibration", "cascade", "export", "ledger", "plots"}
+    | {"probes", "pruning", "recipes", "robustness", "scores", "shades", "studies", "tuning"},
+    # the use: what a person calls
+    {"check", "cli", "colab", "grade"},
+)
+# Inside a method: a figure while a notebook trains.
+UP = {("labkit.training", "labkit.plots")}
 
 
 def loaded_by(statement):
@@ -85,10 +97,31 @@ def test_a_circle_would_be_noticed():
         TopologicalSorter(graph).prepare()
 
 
-def test_the_ground_floor_stands_on_nothing_else():
-    assert GRAPH["labkit"] == set()
-    for name in GROUND:
-        assert GRAPH[name] <= GROUND | {"labkit"}
+def floor(name):
+    """The number of a module's floor; the package itself is below all, for its version."""
+    part = name.partition("labkit")[2].strip(".").partition(".")[0]
+    found = [number for number, names in enumerate(FLOORS) if part in names]
+    assert len(found) == (part != ""), f"{name}: give it one floor of FLOORS"
+    return found[0] if found else -1
+
+
+def test_each_module_has_its_floor_and_imports_nothing_from_above():
+    up = {
+        (name, other)
+        for name, imported in GRAPH.items()
+        for other in imported
+        if floor(other) > floor(name)
+    }
+    assert up == UP
+
+
+def test_a_floor_s_name_is_that_of_a_module():
+    parts = {name.split(".")[1] for name in MODULES if "." in name}
+    assert set().union(*FLOORS) == parts
+
+
+def test_the_first_cell_of_a_published_notebook_needs_no_other_module():
+    assert GRAPH["labkit.colab"] == set()
 
 
 def test_nothing_imports_what_people_call():
