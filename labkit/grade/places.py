@@ -35,7 +35,11 @@ def find(trusted=False):
 
 
 class Open(Sandbox):
-    """No isolation at all: a folder of its own and the limits on time, for code that is trusted."""
+    """No isolation at all, for code that is trusted: a folder of its own, and limits.
+
+    Those on time, computing, processes and memory hold on Linux; where there is no ``/proc``, as on
+    a Mac, the one on time alone. The disk is limited nowhere.
+    """
 
     own = 0
 
