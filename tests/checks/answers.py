@@ -4,7 +4,14 @@ import pytest
 
 
 class Answers(list):
-    """Functions by decorator, as parameters of a test: task, function, words of the hint."""
+    """Functions by decorator, as parameters of a test: task, function, words of the hint.
+
+    Args:
+        judge: what the test does with each, such as ``passes``.
+    """
+
+    def __init__(self, judge):
+        self.judge = judge
 
     def __call__(self, task, hint=""):
         def add(function):
@@ -15,11 +22,16 @@ class Answers(list):
         return add
 
     def test(self):
-        """A decorator for the test that gets them one by one."""
-        return pytest.mark.parametrize(("task", "function", "hint"), self)
+        """The test that gets them one by one, also those that come after it."""
+
+        @pytest.mark.parametrize(("task", "function", "hint"), self)
+        def test(task, function, hint):
+            self.judge(task, function, hint)
+
+        return test
 
 
-def passes(task, function):
+def passes(task, function, hint=""):
     answer = task(function)
     assert answer.passed, answer
 

@@ -13,17 +13,9 @@ from sklearn.metrics import accuracy_score, jaccard_score
 from labkit import ledger, metrics
 from labkit.check import conclusions as check
 
-right, wrong = Answers(), Answers()
-
-
-@right.test()
-def test_a_right_answer_passes(task, function, hint):
-    passes(task, function)
-
-
-@wrong.test()
-def test_a_wrong_answer_fails_with_its_hint(task, function, hint):
-    fails(task, function, hint)
+right, wrong = Answers(passes), Answers(fails)
+test_a_right_answer_passes = right.test()
+test_a_wrong_answer_fails_with_its_hint = wrong.test()
 
 
 # --- 7.1 decode ---
@@ -746,14 +738,3 @@ def masks_are_overwritten(masks):
     scores = by_the_course_s_metrics(masks)
     masks[:] = 1
     return scores
-
-
-# --- 7.6 next_step ---
-
-
-def test_a_written_answer_is_looked_at_for_its_length_alone():
-    long = " ".join(f"word{number}" for number in range(50))
-    assert check.next_step(long).passed
-    assert check.next_step(...).state == "not done yet"
-    assert "50 different words" in check.next_step("loss " * 80).expected
-    assert "quotes" in check.next_step(["augmentation"]).expected

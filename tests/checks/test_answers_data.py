@@ -12,21 +12,21 @@ from answers import Answers, fails, passes
 
 from labkit.check import data as check
 
-right, wrong = Answers(), Answers()
+
+def where_it_can(judge):
+    """The same where TensorFlow is, which 2.3 and 2.4 are about."""
+
+    def judged(task, *answer):
+        if task.number in ("2.3", "2.4"):
+            pytest.importorskip("tensorflow")
+        judge(task, *answer)
+
+    return judged
 
 
-@right.test()
-def test_a_right_answer_passes(task, function, hint):
-    if task.number in ("2.3", "2.4"):
-        pytest.importorskip("tensorflow")
-    passes(task, function)
-
-
-@wrong.test()
-def test_a_wrong_answer_fails_with_its_hint(task, function, hint):
-    if task.number in ("2.3", "2.4"):
-        pytest.importorskip("tensorflow")
-    fails(task, function, hint)
+right, wrong = Answers(where_it_can(passes)), Answers(where_it_can(fails))
+test_a_right_answer_passes = right.test()
+test_a_wrong_answer_fails_with_its_hint = wrong.test()
 
 
 # --- 2.1 label_shares ---
@@ -751,17 +751,6 @@ def share_of_all_masks(masks, class_id, lowest=0.0, highest=1.0):
 def share_of_each_row(masks, class_id, lowest=0.0, highest=1.0):
     share = np.mean(masks == class_id, axis=2)
     return np.where((share < lowest) | (share > highest))
-
-
-# --- 2.7 which_limits ---
-
-
-def test_a_written_answer_is_looked_at_for_its_length_alone():
-    long = " ".join(f"word{number}" for number in range(40))
-    assert check.which_limits(long).passed
-    assert check.which_limits(...).state == "not done yet"
-    assert "40 different words" in check.which_limits("limit " * 80).expected
-    assert "quotes" in check.which_limits(0.3).expected
 
 
 def test_a_task_that_waits_for_another_one_is_not_done_yet():

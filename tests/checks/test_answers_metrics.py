@@ -8,17 +8,9 @@ from sklearn.metrics import confusion_matrix, jaccard_score
 
 from labkit.check import metrics as check
 
-right, wrong = Answers(), Answers()
-
-
-@right.test()
-def test_a_right_answer_passes(task, function, hint):
-    passes(task, function)
-
-
-@wrong.test()
-def test_a_wrong_answer_fails_with_its_hint(task, function, hint):
-    fails(task, function, hint)
+right, wrong = Answers(passes), Answers(fails)
+test_a_right_answer_passes = right.test()
+test_a_wrong_answer_fails_with_its_hint = wrong.test()
 
 
 # --- 4.1 iou_coefficient ---
@@ -418,14 +410,3 @@ def a_mean_over_images(mask, pred_mask):
     if mask.ndim == 2:
         return nan_left_out(mask, pred_mask)
     return np.mean([nan_left_out(*pair) for pair in zip(mask, pred_mask, strict=True)])
-
-
-# --- 4.6 which_score ---
-
-
-def test_a_written_answer_is_looked_at_for_its_length_alone():
-    long = " ".join(f"word{number}" for number in range(40))
-    assert check.which_score(long).passed
-    assert check.which_score(...).state == "not done yet"
-    assert "40 different words" in check.which_score("score " * 80).expected
-    assert "quotes" in check.which_score(3).expected

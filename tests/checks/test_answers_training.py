@@ -11,17 +11,9 @@ from keras import ops
 from labkit import losses, training
 from labkit.check import training as check
 
-right, wrong = Answers(), Answers()
-
-
-@right.test()
-def test_a_right_answer_passes(task, function, hint):
-    passes(task, function)
-
-
-@wrong.test()
-def test_a_wrong_answer_fails_with_its_hint(task, function, hint):
-    fails(task, function, hint)
+right, wrong = Answers(passes), Answers(fails)
+test_a_right_answer_passes = right.test()
+test_a_wrong_answer_fails_with_its_hint = wrong.test()
 
 
 # --- 5.1 cross_entropy ---
