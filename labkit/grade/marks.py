@@ -14,7 +14,9 @@ from labkit.grade.session import Ended, Session
 from labkit.grade.tasks import tasks_of, withheld
 
 # Ways to ask the checks for the answer, which a teacher wants to know of.
-PEEKING = re.compile(r"\.(right|mistakes|known|judge)\b|labkit\.grade|getsource|get_objects")
+PEEKING = re.compile(
+    r"\.(right|mistakes|known|judge)\b|\bParts\b|\.\w+_parts\b|labkit\.grade|getsource|get_objects"
+)
 
 
 @dataclass(frozen=True)

@@ -386,6 +386,14 @@ def test_who_ends_in_a_hidden_check_has_not_passed_it(place, write):
     assert (found.points, found.problem) == (1, "it ended its process")
 
 
-def test_looking_for_the_answer_is_noted(place, write):
-    found = grade(write(GOOD, "import inspect\ninspect.getsource(double)"), None, place=place)
-    assert any("getsource" in note for note in found.notes)
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import inspect\ninspect.getsource(double)", "getsource"),
+        ("from labkit.check import unet as check\ncheck.Parts(output='')", "Parts"),
+        ("from labkit.check import unet as check\ncheck.block_parts(4)", ".block_parts"),
+    ],
+)
+def test_looking_for_the_answer_is_noted(place, write, code, said):
+    found = grade(write(GOOD, code), None, place=place)
+    assert found.notes == (f"its code says {said}",)
