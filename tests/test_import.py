@@ -120,6 +120,11 @@ def test_a_floor_s_name_is_that_of_a_module():
     assert set().union(*FLOORS) == parts
 
 
+def test_no_architecture_needs_an_experiment():
+    names = {name for name in GRAPH if name.startswith("labkit.models.")}
+    assert not any("labkit.models.skips" in GRAPH[name] for name in names)
+
+
 def test_the_first_cell_of_a_published_notebook_needs_no_other_module():
     assert GRAPH["labkit.colab"] == set()
 

@@ -141,6 +141,12 @@ def test_one_class_is_refused(offline):
     assert offline == []
 
 
+def test_sizes_and_channels_are_those_of_the_taps():
+    *skips, _ = encoder.mobilenet_v2(128, 128).outputs
+    found = [(tap.shape[1], tap.shape[3]) for tap in reversed(skips)]
+    assert found == list(zip(encoder.SIZES, encoder.TAP_CHANNELS, strict=True))
+
+
 def test_the_taps_are_those_of_the_laboratory_work(base):
     names = [
         *("block_1_expand_relu", "block_3_expand_relu", "block_6_expand_relu"),

@@ -12,7 +12,7 @@ channels as the decoder has, because a weighted mean needs two maps of one form.
 from keras import layers
 
 from labkit.models.assemble import assemble, glorot
-from labkit.models.skips import SIZES
+from labkit.models.encoder import SIZES
 from labkit.models.unet import classify, upsample
 
 SQUEEZE = 4  # M is computed in a quarter of the channels

@@ -12,7 +12,7 @@ from keras import layers
 
 from labkit import classes
 from labkit.models import encoder
-from labkit.models.unet import FILTERS, rescaling
+from labkit.models.unet import FILTERS
 
 
 def assemble(
@@ -40,7 +40,7 @@ def assemble(
     classes.check_count(num_classes)
     contract = encoder.pretrained(image_size, weights, fine_tune, seed)
     image = keras.Input(contract.input_shape[1:], name="image")
-    scaled = rescaling(pixel_range)(image)
+    scaled = encoder.rescaling(pixel_range)(image)
     maps = [scaled, *contract(scaled)] if with_image else contract(scaled)
     return keras.Model(image, decoder(maps, num_classes, momentum, seed, filters), name=name)
 

@@ -11,7 +11,7 @@ import keras
 from keras import layers, ops
 
 from labkit.models.assemble import assemble, glorot
-from labkit.models.skips import SIZES
+from labkit.models.encoder import SIZES
 from labkit.models.unet import classify, upsample
 
 

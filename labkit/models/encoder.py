@@ -15,6 +15,9 @@ TAPS = (  # layer, and the size of its output for a 128x128 image
     "block_13_expand_relu",  # 8x8x576
     "block_16_project",  # 4x4x320
 )
+# Of the skips, coarsest first, as a decoder meets them: sizes for a 128x128 image, and channels.
+SIZES = (8, 16, 32, 64)
+TAP_CHANNELS = (576, 192, 144, 96)
 STRIDE = 32  # the last tap is this many times smaller than the image
 
 # The file that Keras itself takes for 128x128. The network is fully convolutional, so one file
@@ -106,6 +109,12 @@ def mobilenet_v2(height, width, weights_file=None, seed=0):
         start_from_scratch(base, seed)
     outputs = [base.get_layer(name).output for name in TAPS]
     return keras.Model(base.input, outputs, name="encoder")
+
+
+def rescaling(pixel_range):
+    """The layer that maps 0-255 to ``pixel_range``."""
+    low, high = pixel_range
+    return keras.layers.Rescaling((high - low) / 255, offset=low, name="rescaling")
 
 
 def keep_averages(contract):

@@ -12,7 +12,7 @@ one convolution before the skip and one after it, not two.
 from keras import layers
 
 from labkit.models.assemble import assemble, glorot
-from labkit.models.skips import SIZES
+from labkit.models.encoder import SIZES
 from labkit.models.unet import upsample
 
 

@@ -15,7 +15,7 @@ from keras import layers
 
 from labkit.models import unet
 from labkit.models.assemble import assemble, attend
-from labkit.models.skips import SIZES
+from labkit.models.encoder import SIZES
 
 ANSWERS, WIDTH, HEADS = 4, 32, 2
 

@@ -12,10 +12,9 @@ from keras import layers, ops
 
 from labkit import classes
 from labkit.models.assemble import assemble
+from labkit.models.encoder import SIZES, TAP_CHANNELS
 from labkit.models.unet import classify, upsample
 
-SIZES = (8, 16, 32, 64)  # of the skips, for a 128x128 image
-TAP_CHANNELS = (576, 192, 144, 96)  # of the encoder's taps at those sizes
 VARIANTS = {
     "all": "as in the U-Net",
     "none": "no skip",

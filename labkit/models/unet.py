@@ -9,6 +9,7 @@ from keras import layers
 
 from labkit import classes
 from labkit.models import encoder
+from labkit.models.encoder import rescaling
 
 FILTERS = (512, 256, 128, 64)  # of the laboratory work's decoder
 
@@ -66,12 +67,6 @@ def unet_model(
     x = rescaling(pixel_range)(image)
     logits = decoder(contract(x), num_classes, momentum, seed, filters)
     return keras.Model(image, logits, name="unet")
-
-
-def rescaling(pixel_range):
-    """The layer that maps 0-255 to ``pixel_range``."""
-    low, high = pixel_range
-    return layers.Rescaling((high - low) / 255, offset=low, name="rescaling")
 
 
 def decoder(taps, num_classes, momentum=0.9, seed=0, filters=FILTERS):
