@@ -221,16 +221,13 @@ def check_study(name):
 
     ImportError for a missing package, ValueError for a backend that gives no LiteRT files.
     """
-    from keras import backend
+    from labkit import export
 
     missing = [package for package in STUDIES[name] if not importlib.util.find_spec(package)]
     if missing:
         raise ImportError(f"study {name} needs more packages: pip install {' '.join(missing)}")
-    if name in LITERT and backend.backend() != "tensorflow":
-        raise ValueError(
-            f"study {name} writes LiteRT files, which the backend {backend.backend()} can't: "
-            "set KERAS_BACKEND=tensorflow"
-        )
+    if name in LITERT:
+        export.check_ready([".tflite"])
 
 
 def write_table(rows, file):

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from labkit import losses
-from labkit.models.skips import SIZES
+from labkit.models.encoder import SIZES
 
 
 def gradient_norms(model, images, masks, loss=None):

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from labkit.models import unet
-from labkit.models.skips import SIZES
+from labkit.models.encoder import SIZES
 
 
 def prune(model, share):

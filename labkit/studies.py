@@ -51,7 +51,6 @@ def about(seed):
 
 def study_pruning(pets, seed):
     """A row a share: size, time and scores of the pruned model, before and after one more epoch."""
-    export.check_ready([".tflite"])
     model, _ = recipes.fit(BASE, seed, pets.train)
     models = [pruning.prune(model, share) for share in SHARES]
     for share, slim, price in zip(SHARES, models, costs(models), strict=True):
@@ -111,7 +110,6 @@ def study_cascade(pets, seed):
 
 def study_export(pets, seed):
     """A row a file: its size, time and scores."""
-    export.check_ready()
     model, _ = recipes.fit(BASE, seed, pets.train)
     table = export.compare(model, pets.test, pets.train.images[:64])
     for name, line in table.iterrows():
@@ -178,7 +176,6 @@ def seamed(split, masks, seed):
 
 def study_depths(pets, seed):
     """A row a depth: UNet++ cut off after its training, and the whole, which is depth 0."""
-    export.check_ready([".tflite"])
     recipe = recipes.find("short-unetpp")
     model, _ = recipes.fit(recipe, seed, pets.train)
     parts = [model, *(unetpp.pruned(model, depth) for depth in (1, 2, 3, 4))]
@@ -193,7 +190,6 @@ def study_cost(pets, seed):
 
     Untrained: weights do not change the time. Trained as by its recipe, with its batches' making.
     """
-    export.check_ready([".tflite"])
     found = [recipes.find(name) for name in COSTED]
     models = [recipes.build(recipe, seed) for recipe in found]
     for share in SHARES[1:]:

@@ -248,7 +248,7 @@ def test_a_study_of_files_says_which_backend_it_needs_before_any_training(study,
     no_data.setattr("keras.backend.backend", lambda: "torch")
     assert cli.main(["study", study]) == 1
     said = capsys.readouterr().err
-    assert f"study {study} writes LiteRT files, which the backend torch can't: set KERAS" in said
+    assert "LiteRT files come from the TensorFlow backend, and this is torch" in said
 
 
 def test_a_package_that_is_missing_ends_with_one_line(fake_recipes, monkeypatch, capsys):
