@@ -212,7 +212,7 @@ def trade_off(series, across, score="mean IoU", joined=()):
         score: the column of the quality.
         joined: titles of tables whose models are steps of one series: a line, one legend entry.
     """
-    figure, axis = new_figure(height=4.2)
+    figure, axis = new_figure(height=5.0)
     marks, shades = itertools.cycle("osD^v<P"), itertools.cycle(("#0072B2", "#D55E00", "#009E73"))
     strokes = itertools.product(("-", "--", ":"), ("black", "#CC79A7", "#56B4E9"))
     lines = itertools.cycle(strokes)
