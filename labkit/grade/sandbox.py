@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -184,7 +184,7 @@ class Sandbox:
                 found = self.over()
             except Exception as error:  # no thread may end here and leave a submission unwatched
                 found = self.ended = f"could not be watched: {type(error).__name__}"
-                self.process.kill()  # at once: to find what it started may fail as well
+                self.kill()  # at once: to find what it started may fail as well
             if found:
                 self.end(found)
                 return
@@ -218,8 +218,17 @@ class Sandbox:
                 os.kill(pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
                 continue
-        self.process.kill()
+        self.kill()
         self.process.wait()
+
+    def kill(self):
+        """Kill bubblewrap, and with it all inside.
+
+        Its group too: in its first moments it has a child that would not yet go with it.
+        """
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()
 
 
 def lower(limits):

@@ -71,6 +71,8 @@ class Session:
             line = process.stdout.readline(MOST)
             if not line.endswith(b"\n"):
                 raise Ended("it answers more than can be read" if len(line) == MOST else self.why())
+            if self.sandbox.ended:  # a reply that was under way
+                raise Ended(self.sandbox.ended)
             return json.loads(line)
         except (OSError, ValueError, RecursionError) as error:
             raise Ended(self.why()) from error

@@ -11,6 +11,7 @@ from conftest import GOOD, TASKS
 from labkit.check import Task
 from labkit.grade.marks import grade
 from labkit.grade.sandbox import CALLS, Limits
+from labkit.grade.session import Ended, Session
 
 # Little room but much time: a slow machine must not decide which limit is met first.
 TIGHT = Limits(cpu_seconds=90, seconds=300, memory=400 * 1024**2, processes=12, disk=20 * 1024**2)
@@ -80,6 +81,14 @@ def test_what_can_not_be_watched_is_ended(place, write, monkeypatch):
     monkeypatch.setattr(place, "used", lambda self: 1 / 0)
     found = grade(write("import time\ntime.sleep(20)", GOOD), None, place=place)
     assert (found.points, found.problem) == (0, "could not be watched: ZeroDivisionError")
+
+
+def test_a_reply_that_was_under_way_does_not_count(place):
+    with Session(place=place) as session:
+        assert session.run(["x = 1"]) == [None]
+        session.sandbox.ended = "took more memory"
+        with pytest.raises(Ended, match="took more memory"):
+            session.value("x")
 
 
 # What goes on: the good answer that comes after counts.
