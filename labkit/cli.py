@@ -1,15 +1,14 @@
 """The ``labkit`` command: what a person calls from a terminal."""
 
 import argparse
-import importlib.util
 import subprocess
 import sys
 
 LABS = ("data", "unet", "metrics", "training", "errors", "conclusions")  # of labkit.check
-# study_... in labkit.studies, and the packages that it needs beside those of labkit itself
-STUDIES = dict.fromkeys(("cascade", "cost", "depths", "export", "few", "pruning", "seam"), ())
-STUDIES |= {"export": ("onnx", "onnxruntime", "tf2onnx"), "tuning": ("optuna",)}
-LITERT = ("cost", "depths", "export", "pruning")  # studies that write such files
+# study_... in labkit.studies
+STUDIES = ("cascade", "cost", "depths", "export", "few", "pruning", "seam", "tuning")
+FILES = dict.fromkeys(("cost", "depths", "pruning"), (".tflite",))  # endings of what they write
+FILES["export"] = (".tflite", ".onnx")
 
 
 def main(arguments=None):
@@ -221,13 +220,11 @@ def check_study(name):
 
     ImportError for a missing package, ValueError for a backend that gives no LiteRT files.
     """
-    from labkit import export
+    from labkit import export, tuning
 
-    missing = [package for package in STUDIES[name] if not importlib.util.find_spec(package)]
-    if missing:
-        raise ImportError(f"study {name} needs more packages: pip install {' '.join(missing)}")
-    if name in LITERT:
-        export.check_ready([".tflite"])
+    export.check_ready(FILES.get(name, ()))
+    if name == "tuning":
+        tuning.optuna_here()
 
 
 def write_table(rows, file):

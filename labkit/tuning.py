@@ -41,7 +41,7 @@ def search(recipe, split, trials, space=SPACE, seed=0):
         ImportError: if Optuna is not installed.
     """
     check(recipe, trials, space)
-    optuna = _optuna()
+    optuna = optuna_here()
     train, val = data.hold_out(split)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
@@ -73,7 +73,8 @@ def search(recipe, split, trials, space=SPACE, seed=0):
     return table(study)
 
 
-def _optuna():
+def optuna_here():
+    """The package; raises ImportError, with the remedy, where it is missing."""
     try:
         import optuna
     except ImportError as error:
