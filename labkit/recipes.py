@@ -121,7 +121,7 @@ STANDARD = Recipe(
 DECLARED = [
     # As the laboratory work trains: frozen MobileNetV2, Adam, no augmentation.
     Recipe("laboratory"),
-    # What chapter 5 trains in its quick profile.
+    # Chapter 5's training, for three epochs on all images.
     QUICK,
     # As good as the laboratory work, in the shortest time: a lighter decoder, the encoder
     # trained from its tenth block on, two epochs.

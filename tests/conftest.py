@@ -9,6 +9,7 @@ import pytest
 
 from labkit import data
 
+pytest_plugins = ["tests.slow"]
 FOLDERS = ("TFDS_DATA_DIR", "KERAS_HOME", "LABKIT_CACHE", "LABKIT_RUNS")
 TFDS_DATA_DIR = os.environ.get("TFDS_DATA_DIR")  # as it was before the tests hid it
 
@@ -120,3 +121,51 @@ def tiny_unet():
         )
 
     return build
+
+
+@pytest.fixture(scope="module")
+def short_encoder():
+    """In the place of Keras's MobileNetV2 a network of a tenth of its layers, without weights.
+
+    Its taps have the names, sizes and channels of the real ones, so that ``labkit`` builds
+    encoders and decoders around it as around that; a U-Net is built in a tenth of a second.
+    """
+    from keras import applications
+
+    real = applications.MobileNetV2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(applications, "MobileNetV2", short_mobilenet)
+        yield real
+
+
+@pytest.fixture
+def real_encoder(short_encoder, monkeypatch):
+    """One test of such a file builds the real network, as users do."""
+    monkeypatch.setattr("keras.applications.MobileNetV2", short_encoder)
+
+
+SHORT = (  # name, stride and filters of each convolution
+    ("Conv1", 2, 8),
+    ("block_1_expand", 1, 96),
+    ("block_3_expand", 2, 144),
+    ("block_6_expand", 2, 192),
+    ("block_13_expand", 2, 576),
+    ("block_16_project", 2, 320),
+)
+
+
+def short_mobilenet(input_shape, include_top, weights):
+    """Each convolution sees the pixels that it makes one of, and no others."""
+    import keras
+    from keras import layers
+
+    assert not include_top and weights is None
+    x = image = keras.Input(input_shape)
+    for name, strides, channels in SHORT:
+        options = {"strides": strides, "padding": "same", "use_bias": False}
+        x = layers.Conv2D(channels, strides, name=name, **options)(x)
+        if name == "Conv1":
+            x = layers.BatchNormalization(momentum=0.999, name="bn_Conv1")(x)
+        if name != "block_16_project":
+            x = layers.ReLU(6.0, name=f"{name}_relu")(x)
+    return keras.Model(image, x)

@@ -1,17 +1,13 @@
 """What an import loads, and which way imports point inside the package."""
 
-import ast
 import logging
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
+import graph
 import pytest
 
-import labkit
-
-ROOT = Path(labkit.__file__).parent
 HEAVY = {
     *("IPython", "PIL", "jax", "keras", "matplotlib", "numpy", "pandas"),
     *("scipy", "tensorflow", "tensorflow_datasets", "torch"),
@@ -56,28 +52,7 @@ def test_heavy_packages_would_be_noticed():
     assert loaded_by("import numpy") == {"numpy"}
 
 
-def module_name(path):
-    parts = path.relative_to(ROOT.parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-MODULES = {module_name(path): path for path in ROOT.rglob("*.py")}
-
-
-def imports_of(code, modules):
-    """Names of those ``modules`` that some source code imports, also inside functions."""
-    found = set()
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "write imports from labkit in full, so that they can be found"
-            inner = {f"{node.module}.{alias.name}" for alias in node.names} & set(modules)
-            found |= inner or {node.module}
-    return found & set(modules)
-
-
-GRAPH = {name: imports_of(path.read_text("utf-8"), MODULES) for name, path in MODULES.items()}
+MODULES, GRAPH = graph.modules(), graph.graph()
 
 
 def test_imports_inside_the_package_make_no_circle():
@@ -91,10 +66,22 @@ def test_a_circle_would_be_noticed():
         "labkit.a": "from labkit import b",
         "labkit.b": "def later():\n    from labkit.a import thing",
     }
-    graph = {name: imports_of(code, codes) for name, code in codes.items()}
-    assert graph == {"labkit.a": {"labkit.b"}, "labkit.b": {"labkit.a"}}
+    found = {name: graph.imports_of(code, codes) for name, code in codes.items()}
+    assert found == {"labkit.a": {"labkit.b"}, "labkit.b": {"labkit.a"}}
     with pytest.raises(CycleError):
-        TopologicalSorter(graph).prepare()
+        TopologicalSorter(found).prepare()
+
+
+def test_a_relative_import_is_refused():
+    with pytest.raises(ValueError, match="in full"):
+        graph.imports_of("from . import data", MODULES)
+
+
+def test_the_closure_holds_what_is_imported_on_the_way():
+    found = graph.closure("from labkit.models.unet import unet_model")
+    assert {"labkit", "labkit.models", "labkit.models.unet", "labkit.models.encoder"} < set(found)
+    assert "labkit.ledger" not in found
+    assert graph.closure("import numpy") == []
 
 
 def floor(name):

@@ -2,23 +2,21 @@
 
 import ast
 import importlib
-import importlib.util
 import json
 import re
 import warnings
-from pathlib import Path
+from functools import cache
 
+import labs
 import nbformat
 import pytest
+import solutions as solutions_apart
 
 from labkit import cli
 from labkit.check import Task, handin
 from labkit.check.writing import Question
 
-BOOK = Path(__file__).parents[1] / "book"
-spec = importlib.util.spec_from_file_location("labs", BOOK / "labs.py")
-labs = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(labs)
+BOOK = labs.BOOK
 each_lab = pytest.mark.parametrize("name", labs.CHECKS)
 
 
@@ -28,15 +26,9 @@ def solutions(name):
     return {number: cell for cell in cells if (number := labs.number_of(cell))}
 
 
-def committed(name):
-    return nbformat.read(BOOK / "labs" / f"{name}.ipynb", as_version=4)
-
-
-@each_lab
-def test_a_lab_is_what_its_chapter_gives(name):
-    """If this fails: python book/labs.py"""
-    written = (BOOK / "labs" / f"{name}.ipynb").read_text(encoding="utf-8")
-    assert labs.text(labs.lab(name)) == written
+@cache
+def made(name):
+    return labs.lab(name)
 
 
 @each_lab
@@ -48,7 +40,7 @@ def test_each_task_has_one_solution_and_each_solution_a_task(name):
 
 @each_lab
 def test_a_lab_is_the_chapter_less_its_solutions(name):
-    chapter, lab = labs.chapter(name), committed(name)
+    chapter, lab = labs.chapter(name), made(name)
     there = {cell.id: cell for cell in lab.cells}
     for cell in chapter.cells:
         if "book-only" in labs.tags(cell):
@@ -56,13 +48,13 @@ def test_a_lab_is_the_chapter_less_its_solutions(name):
         elif cell.cell_type == "code":
             same = there[cell.id].source == cell.source
             assert same == (labs.number_of(cell) is None), cell.id
-    made = {cell.id for cell in lab.cells} - {cell.id for cell in chapter.cells}
-    assert all("-lab-" in name or "-task-" in name for name in made), made
+    added = {cell.id for cell in lab.cells} - {cell.id for cell in chapter.cells}
+    assert all("-lab-" in name or "-task-" in name for name in added), added
 
 
 @each_lab
 def test_a_lab_begins_with_what_it_is_and_needs(name):
-    first, second = committed(name).cells[:2]
+    first, second = made(name).cells[:2]
     assert first.source.startswith("# Lab: ") and "**You need:** " in first.source
     assert "You will be able to" not in first.source  # the lab leaves out some of it
     assert all(
@@ -72,7 +64,7 @@ def test_a_lab_begins_with_what_it_is_and_needs(name):
 
 @each_lab
 def test_no_solution_is_left_in_a_lab(name):
-    text = "\n".join(cell.source for cell in committed(name).cells)
+    text = "\n".join(cell.source for cell in made(name).cells)
     for number, cell in solutions(name).items():
         first = ast.parse(cell.source).body[0]
         if isinstance(first, ast.Assign):
@@ -89,7 +81,7 @@ def test_no_solution_is_left_in_a_lab(name):
 def test_names_of_tasks_are_defined_once(name):
     """Graders go by names."""
     names = [task.name for task in labs.known_tasks(labs.CHECKS[name]).values()]
-    source = "\n".join(cell.source for cell in committed(name).cells if cell.cell_type == "code")
+    source = "\n".join(cell.source for cell in made(name).cells if cell.cell_type == "code")
     defined = [
         node.name if hasattr(node, "name") else node.targets[0].id
         for node in ast.parse(re.sub("^%", "#", source, flags=re.M)).body
@@ -145,6 +137,19 @@ def test_every_task_is_found_by_its_module():
     assert [task.number for task in handin.tasks(lab).values()] == [f"4.{n}" for n in range(1, 7)]
 
 
+def test_labs_are_written_once_and_again_after_a_change(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(labs, "LABS", tmp_path / "labs")
+    labs.main(["04_metrics"])
+    path = tmp_path / "labs" / "04_metrics.ipynb"
+    assert nbformat.read(path, as_version=4).cells[0].source.startswith("# Lab: ")
+    assert "written" in capsys.readouterr().out
+    labs.main(["04_metrics"])
+    assert capsys.readouterr().out == ""
+    path.write_text("an older one")
+    labs.main(["04_metrics"])
+    assert "written" in capsys.readouterr().out
+
+
 # --- the parts of the tool ------------------------------------------------------------------------
 
 
@@ -177,18 +182,10 @@ def test_a_stub_of_an_answer_is_its_name():
 # --- solutions in the book, or not ----------------------------------------------------------------
 
 
-def load_extension():
-    place = BOOK / "_ext" / "solutions.py"
-    found = importlib.util.spec_from_file_location("solutions", place)
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
-
-
 @each_lab
 def test_a_book_with_solutions_apart_hides_each_of_them_and_nothing_else(name):
     before = json.loads((BOOK / f"{name}.ipynb").read_text(encoding="utf-8"))
-    after = load_extension().without_solutions(json.loads(json.dumps(before)))
+    after = solutions_apart.without_solutions(json.loads(json.dumps(before)))
     hidden = [c["id"] for c in after["cells"] if "remove-input" in c["metadata"].get("tags", [])]
     folded = [cell.id for cell in labs.chapter(name).cells if "hide-input" in labs.tags(cell)]
     assert set(hidden) == {*folded, *(cell.id for cell in solutions(name).values())}

@@ -1,40 +1,76 @@
-"""Every notebook runs to its end, and the compared cells give what they gave."""
+"""Every chapter and lab runs to its end, and the compared cells give what they gave.
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+The notebooks come from the store (book/_tools/store.py); what is not there yet is executed.
+"""
 
+from functools import cache
+from types import SimpleNamespace
+
+import execute
+import nbformat
 import pytest
+import store
+from nbval.plugin import IPyNbCell, coalesce_streams
+from tidy import CHECKED
 
-BOOK = Path(__file__).parents[1] / "book"
-THREADS = ("OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-NOTEBOOKS = sorted([*BOOK.glob("*.ipynb"), *BOOK.glob("back/*.ipynb"), *BOOK.glob("labs/*.ipynb")])
+NOTEBOOKS = [*store.names(), *store.lab_names()]
+SETTINGS = store.Settings.of_tests()
+each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_notebook_runs_through_nbval(notebook, tmp_path):
-    settings = {
-        "LABKIT_PROFILE": "smoke",
-        "LABKIT_DATA": "synthetic",
-        "LABKIT_CACHE": str(tmp_path / "cache"),
-        "LABKIT_RUNS": str(tmp_path / "runs"),
-        "KERAS_HOME": str(tmp_path / "keras"),
-        # Two notebooks run at a time on two cores: threads that wait for each other cost most.
-        **dict.fromkeys(THREADS, "1"),
-    }
-    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-cell-timeout=300"]
-    options = ["-p", "no:xdist", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
-    done = subprocess.run(
-        [*command, *options, str(notebook)],
-        env={**os.environ, **settings},
-        capture_output=True,
-        text=True,
-        cwd=BOOK.parent,
+@cache
+def executed(name):
+    """Path of an executed notebook, and its inputs."""
+    jobs, failures = execute.up_to_date([name], SETTINGS)
+    if failures:
+        pytest.fail("\n".join(map(str, failures)))
+    return jobs[name].path, jobs[name].inputs
+
+
+def difference(stored, given):
+    """What nbval finds different between the outputs of a cell, or None."""
+    found = []
+    cell = SimpleNamespace(
+        parent=SimpleNamespace(skip_compare=("metadata", "output_type", "execution_count")),
+        colors=SimpleNamespace(FAIL="", ENDC="", OKBLUE=""),
+        sanitize=lambda value: value,
+        format_output_compare=lambda key, left, right: found.append((key, left, right)),
+        comparison_traceback=found,
     )
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    outputs = [coalesce_streams(outputs) for outputs in (given, stored)]
+    if IPyNbCell.compare_outputs(cell, *outputs):
+        return None
+    return found or cell.comparison_traceback
+
+
+@each_notebook
+def test_it_runs_and_compared_cells_give_what_they_gave(name):
+    path, _ = executed(name)
+    given = {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
+    for cell in store.source(name).cells:
+        if CHECKED in cell.metadata.get("tags", []):
+            assert difference(cell.outputs, given[cell.id].outputs) is None, cell.id
+
+
+@each_notebook
+def test_its_key_covers_what_it_loaded_and_opened(name):
+    path, inputs = executed(name)
+    record = store.record(path)
+    loaded = {f"{module.replace('.', '/')}.py" for module in record["modules"]}
+    packages = {f"{module.replace('.', '/')}/__init__.py" for module in record["modules"]}
+    covered = {part for part in inputs if part in loaded | packages}
+    assert len(covered) == len(record["modules"]) > 0
+    opened = {file for file in record["files"] if not file.endswith(".py")}
+    assert {file for file in opened if "egg-info" not in file} <= set(inputs)
+
+
+def test_another_output_is_noticed():
+    one, other = ([nbformat.v4.new_output("execute_result", {"text/plain": text})] for text in "12")
+    assert difference(one, one) is None
+    assert difference(one, other) == [("text/plain", "1", "2")]
+    assert difference(one, []) is not None
 
 
 def test_there_is_a_notebook_for_each_chapter():
-    chapters = [path.stem[:2] for path in NOTEBOOKS if path.parent == BOOK]
-    assert chapters == ["01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12"]
+    numbers = [name[:2] for name in NOTEBOOKS if name[0].isdigit()]
+    assert numbers == [f"{number:02}" for number in range(1, 13)]

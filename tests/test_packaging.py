@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import time
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -67,48 +66,56 @@ def test_a_package_that_is_missing_here_is_named(monkeypatch):
 
 # --- make ----------------------------------------------------------------------------------------
 
-SOURCES = ["labkit/a.py", "tests/a.py", "book/a.ipynb", "benchmarks/a.py", "requirements.txt"]
-SOURCES += ["pyproject.toml", "Makefile", "README.md", "_config.yml", "_toc.yml"]
+FAKE = """#!/bin/sh
+if [ "$1" = -V ]; then echo Python {version}; else echo "{name} $*" >> calls; fi
+"""
 
 
 @pytest.fixture
 def course(tmp_path):
-    """A folder with the course's Makefile, where everything was done a minute ago."""
+    """A folder with the course's Makefile and Pythons that only note what they are called for."""
     if not shutil.which("make"):
         pytest.skip("there is no make")
-    scripts = {".venv/bin/python": "3.11.9", "same": "3.11.9", "other": "3.12.1"}
-    for name in (*SOURCES, *scripts, ".venv/installed", "_build/tested"):
+    fakes = {".venv/bin/python": "3.11.9", "same": "3.11.9", "other": "3.12.1"}
+    for name, version in fakes.items():
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"#!/bin/sh\necho Python {scripts.get(name)}\n")
+        file.write_text(FAKE.format(name=file.name, version=version))
         file.chmod(0o755)
+    for name in ("requirements.txt", "pyproject.toml", ".venv/installed"):
+        (tmp_path / name).touch()
     shutil.copy(ROOT / "Makefile", tmp_path)
-    age = time.time() - 60
-    for file in tmp_path.rglob("*"):
-        os.utime(file, (age, age))
     return tmp_path
 
 
 def make(folder, *words):
-    """How ``make`` ends there, and what it says; what called these tests tells it nothing."""
+    """What ``make`` calls Python for there; what called these tests tells it nothing."""
     kept = {
         key: value for key, value in os.environ.items() if key != "PYTHON" and "MAKE" not in key
     }
-    return subprocess.run(["make", *words], cwd=folder, env=kept, capture_output=True, text=True)
+    (folder / "calls").write_text("")
+    subprocess.run(["make", *words], cwd=folder, env=kept, capture_output=True, check=True)
+    return (folder / "calls").read_text().splitlines()
 
 
-def test_what_has_not_changed_is_not_tested_again(course):
-    assert make(course, "--question", "test").returncode == 0
-
-
-@pytest.mark.parametrize("name", SOURCES)
-def test_what_has_changed_is_tested_again(course, name):
-    os.utime(course / name)
-    assert make(course, "--question", "test").returncode == 1
+def test_what_is_installed_is_not_installed_again(course):
+    assert make(course, "book", "CHAPTER=04") == ["python book/_tools/build.py 04"]
 
 
 def test_a_python_that_is_named_takes_the_place_of_the_one_before(course):
-    assert "./other -m venv --clear .venv" in make(course, "-n", "book", "PYTHON=./other").stdout
+    assert "other -m venv --clear .venv" in make(course, "book", "PYTHON=./other")
     for words in (["PYTHON=./same"], []):
-        done = make(course, "-n", "book", *words)
-        assert "venv --clear" not in done.stdout and "book/build.py" in done.stdout
+        assert make(course, "book", *words) == ["python book/_tools/build.py"]
+
+
+@pytest.mark.parametrize("words", [["-B"], ["-B", "PYTHON=./same"]])
+def test_the_environment_is_never_deleted_without_another_python(course, words):
+    calls = make(course, *words, "lint")
+    assert calls[-1] == "python book/_tools/lint.py"
+    assert not any("venv --clear" in call for call in calls)
+
+
+def test_changed_requirements_are_installed_on_top(course):
+    os.utime(course / "requirements.txt", (2e9, 2e9))
+    calls = make(course, "lint")
+    assert "install" in calls[0] and not any("--clear" in call for call in calls)

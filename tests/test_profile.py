@@ -38,7 +38,8 @@ def test_an_unknown_profile_is_named(monkeypatch, name):
 
 def test_profiles_grow_from_smoke_to_full():
     smoke, quick, full = (profile.PROFILES[name] for name in ("smoke", "quick", "full"))
-    assert smoke.images == (64, 32) and quick.images is None and full.images is None
+    assert smoke.images < quick.images and full.images is None
+    assert smoke.counts() == "64 train, 32 test" and full.counts() == "all"
     assert smoke.epochs < quick.epochs < full.epochs == 10
 
 
@@ -94,4 +95,5 @@ def test_overview_tells_profile_device_and_versions(monkeypatch):
     monkeypatch.setenv("LABKIT_PROFILE", "smoke")
     monkeypatch.setattr(profile, "device", lambda: "GPU")
     shown = profile.overview()["this run"].to_dict()
-    assert shown == {"profile": "smoke", "epochs": "2", "device": "GPU", **profile.versions()}
+    said = {"profile": "smoke", "epochs": "2", "images": "64 train, 32 test", "device": "GPU"}
+    assert shown == said | profile.versions()

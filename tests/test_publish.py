@@ -6,19 +6,18 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+from functools import cache
 
 import address as addresses
 import nbformat
 import publish
 import pytest
+import store
 
-BOOK = Path(publish.__file__).parent
+BOOK = publish.BOOK
 ADDRESS = addresses.find("https://github.com/a-teacher/pets")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-each_notebook = pytest.mark.parametrize(
-    "path", publish.sources(), ids=lambda path: f"{path.parent.name}-{path.stem}"
-)
+each_notebook = pytest.mark.parametrize("name", publish.sources())
 
 
 # --- addresses -----------------------------------------------------------------------------------
@@ -60,13 +59,14 @@ def test_a_folder_is_an_address_for_a_trial(tmp_path):
 # --- notebooks -----------------------------------------------------------------------------------
 
 
-def published(path):
-    return publish.published(path, ADDRESS, COMMIT)
+@cache
+def published(name):
+    return publish.published(name, ADDRESS, COMMIT)
 
 
 @each_notebook
-def test_a_published_notebook_is_its_source_behind_a_set_up_cell(path):
-    source, made = nbformat.read(path, as_version=4), published(path)
+def test_a_published_notebook_is_its_source_behind_a_set_up_cell(name):
+    source, made = store.source(name), published(name)
     nbformat.validate(made)
     assert [cell.id for cell in made.cells[2:]] == [cell.id for cell in source.cells]
     assert len({cell.id for cell in made.cells}) == len(made.cells)
@@ -76,8 +76,8 @@ def test_a_published_notebook_is_its_source_behind_a_set_up_cell(path):
 
 
 @each_notebook
-def test_the_set_up_cell_is_short_and_names_address_and_commit(path):
-    words, cell = published(path).cells[:2]
+def test_the_set_up_cell_is_short_and_names_address_and_commit(name):
+    words, cell = published(name).cells[:2]
     assert words.cell_type == "markdown" and cell.id.endswith("-colab")
     ast.parse(cell.source)
     assert len([line for line in cell.source.splitlines() if line]) <= 17
@@ -86,8 +86,8 @@ def test_the_set_up_cell_is_short_and_names_address_and_commit(path):
 
 
 @each_notebook
-def test_no_link_is_left_that_works_in_the_book_alone(path):
-    for cell in published(path).cells:
+def test_no_link_is_left_that_works_in_the_book_alone(name):
+    for cell in published(name).cells:
         if cell.cell_type == "markdown":
             assert not re.search(r"\{[a-z-]+\}`|^:::|^```\{", cell.source, re.MULTILINE), cell.id
             for link in re.findall(r"\]\(([^)]*)\)", cell.source):
@@ -95,19 +95,17 @@ def test_no_link_is_left_that_works_in_the_book_alone(path):
 
 
 @each_notebook
-def test_each_link_to_the_course_has_a_file_behind_it(path):
-    text = "\n".join(c.source for c in published(path).cells if c.cell_type == "markdown")
+def test_each_link_to_the_course_has_a_file_behind_it(name):
+    text = "\n".join(c.source for c in published(name).cells if c.cell_type == "markdown")
     for link in re.findall(rf"\]\({ADDRESS.notebooks}/([^)#]*)", text):
-        assert (BOOK.parent / link).exists(), link
+        assert link.removeprefix("book/").removesuffix(".ipynb") in publish.sources(), link
     for link in re.findall(rf"\]\({ADDRESS.site}/([^)#]*)", text):
         file = BOOK.parent / link if link.startswith("book/") else BOOK / link
         assert file.exists() or file.with_suffix(".md").exists(), link
 
 
 def test_a_package_that_colab_lacks_is_asked_for_where_it_is_used():
-    calls = {
-        path.stem: published(path).cells[1].source.splitlines()[-1] for path in publish.sources()
-    }
+    calls = {name: published(name).cells[1].source.splitlines()[-1] for name in publish.sources()}
     assert calls.pop("11_methods") == 'colab.set_up(KEEP, install=["optuna"])'
     assert set(calls.values()) == {"colab.set_up(KEEP)"}
 
@@ -129,10 +127,10 @@ def test_where_solutions_are_apart_a_chapter_s_notebook_is_its_lab(tmp_path, mon
     config = (BOOK.parent / "_config.yml").read_text(encoding="utf-8")
     (tmp_path / "_config.yml").write_text(config.replace("solutions: folded", "solutions: apart"))
     monkeypatch.setattr(publish, "ROOT", tmp_path)
-    made = published(BOOK / "04_metrics.ipynb")
+    made = publish.published("04_metrics", ADDRESS, COMMIT)
     assert "# Lab: " in made.cells[2].source
-    assert made.cells[2:] == published(BOOK / "labs" / "04_metrics.ipynb").cells[2:]
-    assert "# Lab: " not in published(BOOK / "01_theory.ipynb").cells[2].source
+    assert made.cells[2:] == published("labs/04_metrics").cells[2:]
+    assert "# Lab: " not in publish.published("01_theory", ADDRESS, COMMIT).cells[2].source
 
 
 # --- git -----------------------------------------------------------------------------------------
@@ -191,7 +189,7 @@ def test_publishing_writes_site_and_notebooks_and_puts_them_on_the_branch(
     (tmp_path / "html" / "book").mkdir(parents=True)
     (tmp_path / "html" / "book" / "intro.html").write_text("<html>")
     monkeypatch.setattr(build, "HTML", tmp_path / "html")
-    monkeypatch.setattr(build, "main", lambda: built.update(os.environ) or 0)
+    monkeypatch.setattr(build, "main", lambda _: built.update(os.environ) or 0)
     monkeypatch.setattr(addresses, "PUBLISHED", tmp_path / "published")
     built = {}
     assert publish.main([str(clone)]) == 0
@@ -205,7 +203,7 @@ def test_publishing_writes_site_and_notebooks_and_puts_them_on_the_branch(
 def test_a_book_that_is_not_complete_is_not_published(clone, monkeypatch):
     import build
 
-    monkeypatch.setattr(build, "main", lambda: 1)
+    monkeypatch.setattr(build, "main", lambda _: 1)
     assert publish.main([str(clone)]) == 1
     assert "gh-pages" not in publish.git("branch", "--list")
 
@@ -251,7 +249,7 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     for name in ("labs", "back", "_static"):
         (folder / "book" / name).mkdir(parents=True)
-    (folder / "conf.py").write_text(CONF.format(extensions=str(BOOK / "_ext")))
+    (folder / "conf.py").write_text(CONF.format(extensions=str(BOOK / "_tools")))
     (folder / "index.md").write_text(
         "# Start\n\n```{toctree}\nbook/04_metrics\nbook/back/labs\n```\n"
     )

@@ -1,6 +1,7 @@
 """Run every published notebook where the packages are those of Google Colab.
 
     make test-colab
+    make test-colab NOTEBOOKS="04_metrics labs/04_metrics"
 
 Each notebook is opened as a student opens it: in an empty folder, with an empty home, with no
 file of the course but those that its first cell fetches. What stands for the fork is a bare
@@ -24,7 +25,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "book"))
+sys.path[:0] = [str(ROOT / "book" / "_tools"), str(ROOT)]
 import address as addresses  # noqa: E402
 import publish  # noqa: E402
 
@@ -33,14 +34,14 @@ DROPPED = ("PYTHONPATH", "TFDS_DATA_DIR", "KERAS_HOME", "LABKIT_CACHE", "LABKIT_
 WHENCE = "import labkit; str(labkit.__file__)"
 
 
-def main():
+def main(names):
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else a debugger warns at each start
     before = installed()
     faults = not_as_in_colab(before)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder).resolve()
         address, commit = fork(folder / "fork.git")
-        publish.write_notebooks(address, commit, folder / "colab")
+        publish.write_notebooks(address, commit, folder / "colab", names)
         paths = sorted((folder / "colab").rglob("*.ipynb"), key=longest_first)
         print(f"{len(paths)} notebooks, two at a time. Seconds of the first cell, and of all:")
         with ProcessPoolExecutor(2) as pool:
@@ -162,4 +163,4 @@ def where(notebook):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """Publish the course: the book, and notebooks that set themselves up in Google Colab.
 
-    python book/publish.py https://github.com/NAME/REPOSITORY
+    python book/_tools/publish.py https://github.com/NAME/REPOSITORY
 
 builds the book with that address in its links, writes the whole site into _build/published, and
 puts it on the local branch gh-pages. What is left is to push that branch; the last line says how.
@@ -10,6 +10,7 @@ first. The site shows drawn pets unless LABKIT_DATA says otherwise.
 """
 
 import argparse
+import copy
 import json
 import os
 import re
@@ -21,11 +22,12 @@ from pathlib import Path
 
 import address as addresses
 import nbformat
+import store
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from plain import plain
 
-BOOK = Path(__file__).resolve().parent
+BOOK = Path(__file__).resolve().parents[1]
 ROOT = BOOK.parent
 SOURCES = ("book", "labkit", "_config.yml", "_toc.yml")  # what a published notebook shows or runs
 NEEDS = {"11_methods": ["optuna"]}  # what a notebook imports and Colab does not have
@@ -76,7 +78,7 @@ def publish(address):
     commit = checked_commit(address)
     os.environ["COURSE_ADDRESS"] = address.clone
     os.environ.setdefault("LABKIT_DATA", "synthetic")  # no photograph gets into the repository
-    if build.main():
+    if build.main([]):
         return 1
     shutil.rmtree(addresses.PUBLISHED, ignore_errors=True)
     shutil.copytree(build.HTML, addresses.PUBLISHED)
@@ -137,31 +139,30 @@ def commit_of(folder, message):
 # --- notebooks -----------------------------------------------------------------------------------
 
 
-def write_notebooks(address, commit, folder):
-    """Write the published notebooks into a folder, under the paths that their sources have."""
-    for path in sources():
-        file = folder / "book" / path.relative_to(BOOK)
+def write_notebooks(address, commit, folder, names=None):
+    """Write published notebooks, all or some, under the paths that they have in the course."""
+    for name in names or sources():
+        file = folder / "book" / f"{name}.ipynb"
         file.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(published(path, address, commit), file)
+        nbformat.write(published(name, address, commit), file)
 
 
 def sources():
-    """Chapters, back matter and labs."""
-    return sorted([*BOOK.glob("*.ipynb"), *BOOK.glob("back/*.ipynb"), *BOOK.glob("labs/*.ipynb")])
+    """Names of chapters, back matter and labs."""
+    return [*store.names(), *store.lab_names()]
 
 
-def content(path):
-    """The file that is published under a path: of a chapter its lab, where solutions are apart."""
+def content(name):
+    """The notebook that is published under a name: of a chapter its lab, if solutions are apart."""
     settings = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-    lab = path.parent / "labs" / path.name
     apart = settings["sphinx"]["config"]["solutions"] == "apart"
-    return lab if apart and lab.exists() else path
+    return f"labs/{name}" if apart and f"labs/{name}" in store.lab_names() else name
 
 
-def published(path, address, commit):
+def published(name, address, commit):
     """A notebook of the book that sets itself up, with links that work from anywhere."""
-    path = content(path)
-    notebook = nbformat.read(path, as_version=4)
+    path = BOOK / f"{content(name)}.ipynb"
+    notebook = copy.deepcopy(store.source(content(name)))
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = plain(

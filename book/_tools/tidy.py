@@ -1,7 +1,7 @@
 """Make notebooks fit to commit: no outputs but those that the tests compare.
 
-    python book/tidy.py              all notebooks
-    python book/tidy.py FILE ...     these
+    python book/_tools/tidy.py              all notebooks
+    python book/_tools/tidy.py FILE ...     these
 
 A cell tagged ``nbval-check-output`` keeps its output, because ``make test`` holds every run
 against it. To renew those outputs, execute the notebook first (CONTRIBUTING.md has the line).
@@ -34,7 +34,7 @@ def tidy(notebook):
 
 
 def main(names):
-    book = Path(__file__).parent
+    book = Path(__file__).parents[1]
     everything = [*book.glob("*.ipynb"), *book.glob("back/*.ipynb")]
     paths = [Path(name) for name in names] or sorted(everything)
     for path in paths:

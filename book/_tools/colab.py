@@ -1,16 +1,13 @@
 """Sphinx: ways into Google Colab, in a book that is published.
 
-The environment variable COURSE_ADDRESS says where; book/publish.py sets it. Without it, or with an
-address that Colab can't open, a page shows no button and no badge.
+The environment variable COURSE_ADDRESS says where; book/_tools/publish.py sets it. Without it, or
+with an address that Colab can't open, a page shows no button and no badge.
 """
 
 import json
 import os
 import re
-import sys
-from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1]))  # book/, which Sphinx does not know
 import address as addresses
 
 BADGE = "/book/_static/open-in-colab.svg"

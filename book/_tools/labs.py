@@ -1,7 +1,7 @@
 """Make the labs from the chapters: the same path, with the tasks left to the student.
 
-    python book/labs.py              writes all of book/labs/
-    python book/labs.py 04_metrics   this one
+    python book/_tools/labs.py              writes all into book/labs, which git ignores
+    python book/_tools/labs.py 04_metrics   this one
 
 A chapter marks what the lab needs by tags of its cells:
 
@@ -18,7 +18,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from plain import plain
 
-BOOK = Path(__file__).resolve().parent
+BOOK = Path(__file__).resolve().parents[1]
 LABS = BOOK / "labs"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 # The module of labkit.check that goes with a chapter.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BRANCH = "gh-pages"
-PUBLISHED = Path(__file__).resolve().parents[1] / "_build" / "published"
+PUBLISHED = Path(__file__).resolve().parents[2] / "_build" / "published"
 GITHUB = re.compile(r"(?:https://github\.com/|git@github\.com:)([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
 
 
