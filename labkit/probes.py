@@ -50,7 +50,8 @@ def _twin(model, loss):
     twin = keras.models.clone_model(model)
     # A step of plain descent with rate 1 moves each weight by its gradient: Keras gives gradients
     # in no other way that is the same under every backend.
-    twin.compile(keras.optimizers.SGD(1.0), loss or losses.CrossEntropy(), jit_compile=False)
+    # Eager, because compiling would take longer than the one step.
+    twin.compile(keras.optimizers.SGD(1.0), loss or losses.CrossEntropy(), run_eagerly=True)
     return twin
 
 

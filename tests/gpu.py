@@ -15,7 +15,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-BOOK = Path(__file__).parents[1] / "book"
+import nbformat
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "book" / "_tools"))
+import store  # noqa: E402
+
 LIMIT = 15 * 60  # seconds a notebook
 MEMORY = {"host": 6, "device": 8}  # GB, half of what a free runtime of Google Colab has
 TRAINS = re.compile(r"training\.train\(|recipes\.(fit|course_model)\(")
@@ -69,17 +74,20 @@ def refusal(device, backend):
     )
 
 
-def run(notebook):
-    """Run one through nbval, with a folder of trainings of its own; gives a ``Result``."""
+def run(name):
+    """Run a notebook through nbval, with a folder of trainings of its own; gives a ``Result``."""
+    notebook = store.source(name)
     with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "notebook.ipynb"
+        nbformat.write(notebook, path)
         settings = {"LABKIT_PROFILE": "full", "LABKIT_RUNS": folder}
         command = [sys.executable, "-m", "pytest", "--nbval-lax", f"--nbval-cell-timeout={LIMIT}"]
         start, log = time.perf_counter(), ""
         try:
             done = subprocess.run(
-                [*command, "-p", "no:xdist", "-p", "no:cacheprovider", str(notebook)],
+                [*command, "-p", "no:xdist", "-p", "no:cacheprovider", str(path)],
                 env={**os.environ, **settings},
-                cwd=BOOK.parent,
+                cwd=ROOT,
                 capture_output=True,
                 text=True,
                 timeout=LIMIT + 60,
@@ -89,9 +97,8 @@ def run(notebook):
             pass  # the seconds say so
         seconds = time.perf_counter() - start
         records = [json.loads(path.read_text()) for path in Path(folder).rglob("history.json")]
-    name = str(notebook.relative_to(BOOK).with_suffix(""))
-    code = notebook.read_text(encoding="utf-8")
-    trains = notebook.parent == BOOK and bool(TRAINS.search(code))  # a lab's may wait for a task
+    code = store.code_of(notebook)
+    trains = "/" not in name and bool(TRAINS.search(code))  # a lab's may wait for a task
     return Result(name, seconds, log, records, trains)
 
 
@@ -106,8 +113,8 @@ def main():
         return 1
     print(f"{'notebook':26} {'seconds':>8} {'trainings':>10} {'host, GB':>10} {'GPU, GB':>10}")
     failed = False
-    for notebook in sorted([*BOOK.glob("*.ipynb"), *BOOK.glob("labs/*.ipynb")]):
-        result = run(notebook)
+    for name in [*store.names(), *store.lab_names()]:
+        result = run(name)
         print(result.line(), result.log, sep="\n" if result.log else "", flush=True)
         failed = failed or bool(result.faults())
     return int(failed)

@@ -139,6 +139,25 @@ def test_magics_are_no_obstacle(course):
     assert "labkit/metrics.py" in store.inputs("one", SETTINGS)
 
 
+def test_settings_follow_the_environment(monkeypatch, folders):
+    monkeypatch.setenv("LABKIT_PROFILE", "smoke")
+    monkeypatch.setenv("LABKIT_DATA", "synthetic")
+    monkeypatch.setenv("LABKIT_RUNS", "my-runs")
+    monkeypatch.setenv("KERAS_HOME", "keras")
+    monkeypatch.chdir(folders)
+    found = store.Settings.of_book()
+    assert (found.values["profile"], found.values["data"]) == ("smoke", "synthetic")
+    assert not found.values["weights"]
+    assert "LABKIT_RUNS" not in found.environment
+    assert found.environment["KERAS_HOME"] == str(folders / "keras")
+    (folders / "keras" / "models").mkdir(parents=True)
+    (folders / "keras/models/mobilenet_v2_weights_tf_kernels_1.0_128_no_top.h5").touch()
+    assert store.Settings.of_book().values["weights"]
+    monkeypatch.setenv("LABKIT_PROFILE", "soup")
+    with pytest.raises(ValueError, match="LABKIT_PROFILE is 'soup'"):
+        store.Settings.of_book()
+
+
 # --- executing -----------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ ON_CPU = {"device": "CPU", "peak memory": {"host": 2.0}}
 
 
 def test_without_a_gpu_nothing_is_run(monkeypatch, capsys):
-    monkeypatch.setattr(gpu, "run", lambda notebook: pytest.fail("a notebook was run"))
+    monkeypatch.setattr(gpu, "run", lambda name: pytest.fail("a notebook was run"))
     monkeypatch.setattr("labkit.profile.device", lambda: "CPU")
     assert gpu.main() == 1
     said = capsys.readouterr().out
@@ -46,7 +46,7 @@ def test_a_line_of_the_table():
 @pytest.mark.parametrize(("records", "status"), [([ON_GPU], 0), ([ON_CPU], 1)])
 def test_the_exit_status(records, status, monkeypatch, capsys):
     monkeypatch.setattr("labkit.profile.device", lambda: "GPU")
-    monkeypatch.setattr(gpu, "run", lambda notebook: gpu.Result(notebook.stem, 1, records=records))
+    monkeypatch.setattr(gpu, "run", lambda name: gpu.Result(name, 1, records=records))
     assert gpu.main() == status
     assert "01_theory" in capsys.readouterr().out
 
@@ -60,7 +60,7 @@ def test_a_notebook_is_run_in_the_full_profile_and_its_trainings_are_read(monkey
         return gpu.subprocess.CompletedProcess(command, 1, "a cell failed", "")
 
     monkeypatch.setattr(gpu.subprocess, "run", nbval)
-    result = gpu.run(gpu.BOOK / "05_training.ipynb")
+    result = gpu.run("05_training")
     assert (result.name, result.log, result.records) == ("05_training", "a cell failed", [ON_GPU])
     assert result.trains
 
@@ -72,4 +72,4 @@ def test_a_notebook_that_does_not_end_is_over_its_time(monkeypatch):
     clock = iter([0.0, 960.0])
     monkeypatch.setattr(gpu.subprocess, "run", nbval)
     monkeypatch.setattr(gpu.time, "perf_counter", lambda: next(clock))
-    assert "took over 15 minutes" in gpu.run(gpu.BOOK / "01_theory.ipynb").faults()
+    assert "took over 15 minutes" in gpu.run("01_theory").faults()

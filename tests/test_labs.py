@@ -31,9 +31,22 @@ def made(name):
     return labs.lab(name)
 
 
+@cache
+def known_tasks(module):
+    return handin.tasks(importlib.import_module(f"labkit.check.{module}"))
+
+
+@each_lab
+def test_the_texts_of_tasks_are_read_as_they_are(name):
+    tasks = known_tasks(labs.CHECKS[name])
+    assert labs.task_texts(labs.CHECKS[name]) == {
+        number: task.text.strip() for number, task in tasks.items()
+    }
+
+
 @each_lab
 def test_each_task_has_one_solution_and_each_solution_a_task(name):
-    known = labs.known_tasks(labs.CHECKS[name])
+    known = known_tasks(labs.CHECKS[name])
     assert list(known) == list(solutions(name)) and 4 <= len(known) <= 7
     assert all(number.startswith(f"{int(name[:2])}.") for number in known)
 
@@ -58,7 +71,7 @@ def test_a_lab_begins_with_what_it_is_and_needs(name):
     assert first.source.startswith("# Lab: ") and "**You need:** " in first.source
     assert "You will be able to" not in first.source  # the lab leaves out some of it
     assert all(
-        f"`{task.name}`" in second.source for task in labs.known_tasks(labs.CHECKS[name]).values()
+        f"`{task.name}`" in second.source for task in known_tasks(labs.CHECKS[name]).values()
     )
 
 
@@ -80,7 +93,7 @@ def test_no_solution_is_left_in_a_lab(name):
 @each_lab
 def test_names_of_tasks_are_defined_once(name):
     """Graders go by names."""
-    names = [task.name for task in labs.known_tasks(labs.CHECKS[name]).values()]
+    names = [task.name for task in known_tasks(labs.CHECKS[name]).values()]
     source = "\n".join(cell.source for cell in made(name).cells if cell.cell_type == "code")
     defined = [
         node.name if hasattr(node, "name") else node.targets[0].id
@@ -110,7 +123,7 @@ def test_the_chapter_s_solutions_pass_every_check(name):
 
 @each_lab
 def test_each_mistake_gets_its_own_hint_and_the_right_one_passes(name):
-    for task in labs.known_tasks(labs.CHECKS[name]).values():
+    for task in known_tasks(labs.CHECKS[name]).values():
         if isinstance(task, Question):
             continue
         assert task(task.right).passed, task.name
@@ -119,7 +132,7 @@ def test_each_mistake_gets_its_own_hint_and_the_right_one_passes(name):
 
 
 def test_there_are_about_thirty_tasks_with_texts():
-    tasks = [task for module in labs.CHECKS.values() for task in labs.known_tasks(module).values()]
+    tasks = [task for module in labs.CHECKS.values() for task in known_tasks(module).values()]
     assert 28 <= len(tasks) <= 42
     for task in tasks:
         assert isinstance(task, Task | Question)

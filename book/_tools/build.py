@@ -30,7 +30,7 @@ STAMP = BUILD / "rendered.json"
 FIRST = HTML / "book" / "intro.html"
 RAISES = "raises-exception"
 # Of a page's text, what other pages show: headings, labels, citations.
-SHOWN = re.compile(r"^\s*\"?(#+ .*|\([\w-]+\)=)|\{cite\}`[^`]*`", re.MULTILINE)
+SHOWN = re.compile(r"^\s*\"?#+ .*|^\s*\"?\([\w-]+\)=|\{cite\}`[^`]*`", re.MULTILINE)
 
 
 def main(arguments=None):
@@ -42,7 +42,12 @@ def main(arguments=None):
     if not chosen:
         print(f"{chapter!r} is no chapter: use the start of one of {', '.join(store.names())}")
         return 2
-    jobs, failures = execute.up_to_date(chosen, store.Settings.of_book())
+    try:
+        settings = store.Settings.of_book()
+    except (ValueError, ConnectionError) as error:
+        print(error)
+        return 2
+    jobs, failures = execute.up_to_date(chosen, settings)
     found = failures or rendered(jobs)
     for fault in found:
         print(fault)
@@ -160,4 +165,7 @@ def announced(page):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("Interrupted. What was executed is kept.")

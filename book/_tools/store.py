@@ -51,8 +51,11 @@ class Settings:
 
     @classmethod
     def of_book(cls):
-        """As the environment says. Gets the dataset ready, which may take a download."""
-        from labkit import data
+        """As the environment says. Gets the dataset ready, which may take a download.
+
+        Raises ValueError for a setting that means nothing, ConnectionError as ``data.load``.
+        """
+        from labkit import data, profile
 
         environment = dict(os.environ)
         environment.pop("LABKIT_RUNS", None)  # a reader's own trainings stay out of the book
@@ -60,10 +63,12 @@ class Settings:
             if environment.get(name):
                 environment[name] = str(Path(environment[name]).expanduser().resolve())
         # An NVIDIA driver stands for a GPU: asking Keras would take seconds, each time.
-        default = "full" if shutil.which("nvidia-smi") else "quick"
+        default = profile.PROFILES["full" if shutil.which("nvidia-smi") else "quick"]
+        budget = profile.current() if environment.get("LABKIT_PROFILE") else default
+        environment["LABKIT_PROFILE"] = budget.name
         values = {
-            "profile": environment.get("LABKIT_PROFILE") or default,
-            "data": data.load().source,
+            "profile": budget.name,
+            "data": data.load(limit=budget.images).source,
             "weights": weights_are_here(environment),
             "backend": environment.get("KERAS_BACKEND") or "tensorflow",
             "python": python(),
