@@ -120,7 +120,13 @@ def names():
 def toc():
     """The pages of ``_toc.yml``, as paths without an ending."""
     found = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    return [found["root"], *(page["file"] for part in found["parts"] for page in part["chapters"])]
+    chapters = [chapter for part in found["parts"] for chapter in part["chapters"]]
+    return [found["root"], *(page["file"] for one in chapters for page in with_sections(one))]
+
+
+def with_sections(page):
+    """A page of the table of contents, and those below it."""
+    return [page, *(inner for one in page.get("sections", ()) for inner in with_sections(one))]
 
 
 def lab_names():
