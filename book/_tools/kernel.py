@@ -52,7 +52,7 @@ def main(path, to, folder):
         # Executing an explorer can block nbclient (jupyter/nbclient#312).
         skip_cells_with_tag="skip-execution",
         resources={"metadata": {"path": folder}},
-        on_cell_start=lambda cell, cell_index: say(cell=cell_index, of=len(body)),
+        on_cell_start=lambda cell, cell_index: say(cell=min(cell_index, len(body)), of=len(body)),
         on_cell_execute=lambda cell, cell_index: times.update({cell.id: -time.monotonic()}),
         on_cell_executed=lambda cell, cell_index, execute_reply: times.update(
             {cell.id: round(times[cell.id] + time.monotonic(), 2)}
