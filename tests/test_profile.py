@@ -39,7 +39,7 @@ def test_an_unknown_profile_is_named(monkeypatch, name):
 def test_profiles_grow_from_smoke_to_full():
     smoke, quick, full = (profile.PROFILES[name] for name in ("smoke", "quick", "full"))
     assert smoke.images < quick.images and full.images is None
-    assert smoke.counts() == "64 train, 32 test" and full.counts() == "all"
+    assert smoke.counts() == "32 train, 16 test" and full.counts() == "all"
     assert smoke.epochs < quick.epochs < full.epochs == 10
 
 
@@ -95,5 +95,5 @@ def test_overview_tells_profile_device_and_versions(monkeypatch):
     monkeypatch.setenv("LABKIT_PROFILE", "smoke")
     monkeypatch.setattr(profile, "device", lambda: "GPU")
     shown = profile.overview()["this run"].to_dict()
-    said = {"profile": "smoke", "epochs": "2", "images": "64 train, 32 test", "device": "GPU"}
+    said = {"profile": "smoke", "epochs": "2", "images": "32 train, 16 test", "device": "GPU"}
     assert shown == said | profile.versions()
