@@ -19,6 +19,15 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name != "test_notebooks.py")
 
 
+def pytest_configure(config):
+    """A quarter of the examples in the default run, where a test does not say how many."""
+    from hypothesis import settings
+
+    settings.register_profile("few", max_examples=25)
+    if config.getoption("slow") == "no":
+        settings.load_profile("few")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _sealed(tmp_path_factory):
     """Empty folders for each file of tests, and no host but this one.
@@ -136,6 +145,21 @@ def short_encoder():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(applications, "MobileNetV2", short_mobilenet)
         yield real
+
+
+@pytest.fixture(scope="module", params=["short", pytest.param("whole", marks=pytest.mark.slow)])
+def either_encoder(request, short_encoder):
+    """``short_encoder``, and for the slow ones of the tests that ask for this the real network."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "whole":
+            patch.setattr("keras.applications.MobileNetV2", short_encoder)
+        yield
+
+
+@pytest.fixture
+def short_encoder_here(monkeypatch):
+    """``short_encoder`` for one test of a file that builds the real network."""
+    monkeypatch.setattr("keras.applications.MobileNetV2", short_mobilenet)
 
 
 @pytest.fixture

@@ -1,14 +1,17 @@
 """The architectures beside the plain U-Net: one contract, and the property of each one's idea."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 from labkit import losses
 from labkit.models import aff, attention, fullres, lft, transunet, unet, unetpp
 
-pytestmark = pytest.mark.usefixtures("eager")
+pytestmark = pytest.mark.usefixtures("eager", "short_encoder")
 MODELS = {
     "unetpp": unetpp.unetpp_model,
     "attention": attention.attention_unet,
@@ -17,46 +20,70 @@ MODELS = {
     "aff": aff.aff_unet,
     "fullres": fullres.fullres_unet,
 }
-SMALL = {"image_size": 64, "weights": None, "filters": (16, 12, 8, 8)}
+SLOW, OTHERS = pytest.mark.slow, [name for name in MODELS if name != "unetpp"]
+SMALL = {"image_size": 32, "weights": None, "filters": (16, 12, 8, 8)}
+WIDE = SMALL | {"image_size": (32, 64), "num_classes": 4}
 
 
 @pytest.fixture(scope="module")
 def images():
-    return np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def wide(images):
+    return np.concatenate([images, images[::-1]], axis=2)
 
 
 @pytest.fixture(scope="module", params=MODELS)
 def model(request):
-    return MODELS[request.param](**SMALL, seed=2)
+    return MODELS[request.param](**WIDE, seed=2)
 
 
-@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-@pytest.mark.parametrize("size", [128, 160, (64, 96)])
-def test_logits_have_the_size_of_the_image(make, size):
-    model = make(num_classes=4, image_size=size, weights=None)
-    height, width = (size, size) if isinstance(size, int) else size
+@pytest.fixture(
+    scope="module", params=["unetpp", *(pytest.param(name, marks=SLOW) for name in OTHERS)]
+)
+def seeded(request):
+    """A function that builds one of the models; the slow ones do no more than UNet++ does."""
+    return functools.partial(MODELS[request.param], **WIDE)
+
+
+each_architecture = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+
+
+def assert_contract(model, height, width):
     assert model.output_shape == (None, height, width, 4)
     assert model.input_shape == (None, height, width, 3)
     assert model.dtype_policy.name == "float32"
 
 
-@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+def test_logits_have_the_size_of_the_image(model):
+    assert_contract(model, 32, 64)
+
+
+@pytest.mark.slow
+@each_architecture
+@pytest.mark.parametrize("size", [128, 160])
+def test_logits_of_the_whole_network_have_the_size_of_the_image(make, size, real_encoder):
+    assert_contract(make(num_classes=4, image_size=size, weights=None), size, size)
+
+
+@each_architecture
 def test_one_class_is_refused(make):
     with pytest.raises(ValueError, match="num_classes is 1: .* at least 2"):
         make(num_classes=1, **SMALL)
 
 
-def test_each_image_has_its_own_logits(model, images):
-    logits = model.predict_on_batch(images)
+def test_each_image_has_its_own_logits(model, wide):
+    logits = model.predict_on_batch(wide)
     assert logits.dtype == np.float32 and np.isfinite(logits).all()
-    np.testing.assert_allclose(model.predict_on_batch(images[2:3]), logits[2:3], atol=1e-4)
+    np.testing.assert_allclose(model.predict_on_batch(wide[2:3]), logits[2:3], atol=1e-4)
 
 
-def test_the_same_seed_gives_the_same_model_and_another_another(model, images):
-    make = next(make for name, make in MODELS.items() if name in model.name)
-    again, other = make(**SMALL, seed=2), make(**SMALL, seed=3)
-    logits = model.predict_on_batch(images)
-    np.testing.assert_array_equal(again.predict_on_batch(images), logits)
+def test_the_same_seed_gives_the_same_model_and_another_another(seeded, wide):
+    model, again, other = (seeded(seed=seed) for seed in (2, 2, 3))
+    logits = model.predict_on_batch(wide)
+    np.testing.assert_array_equal(again.predict_on_batch(wide), logits)
     for first, weight in zip(model.trainable_weights, other.trainable_weights, strict=True):
         kernels = np.array(first), np.array(weight)
         constant = all(np.ptp(kernel) == 0 for kernel in kernels)
@@ -71,27 +98,50 @@ def test_no_two_kernels_of_one_shape_start_alike(model):
             assert not same, f"{path} starts as {other_path}"
 
 
-def test_it_saves_and_loads(model, images, tmp_path):
-    model.save(tmp_path / "model.keras")
-    again = keras.models.load_model(tmp_path / "model.keras", compile=False)
+def assert_saves_and_loads(model, images, folder):
+    model.save(folder / "model.keras")
+    again = keras.models.load_model(folder / "model.keras", compile=False)
     found = again.predict_on_batch(images)
     np.testing.assert_allclose(found, model.predict_on_batch(images), atol=1e-5)
 
 
-@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-def test_each_weight_of_the_decoder_gets_a_gradient(make, images, compiled):
-    """Compiled: a head that UNet++ draws must be drawn anew in each step, not once for all."""
-    model = make(**SMALL)
+def test_one_with_layers_of_its_own_saves_and_loads(wide, tmp_path):
+    """The slow test below tries each of them, as users have it."""
+    model = transunet.transunet_model(**WIDE)
+    assert_saves_and_loads(model, wide, tmp_path)
+
+
+def assert_trains(model, steps):
     model.get_layer("encoder").trainable = False  # its steps are tested with the plain U-Net
     # Adam's first step is as long for a small gradient as for a large one, and 0 only for none.
     model.compile(keras.optimizers.Adam(0.01, epsilon=1e-20), losses.CrossEntropy())
     before = [np.array(weight) for weight in model.trainable_weights]
-    masks = np.random.default_rng(1).integers(0, 3, (6, 64, 64, 1), np.uint8)
-    for _ in range(4):  # UNet++ draws which of its heads learn
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (6, *model.input_shape[1:]), np.uint8)
+    masks = rng.integers(0, 3, (*images.shape[:3], 1), np.uint8)
+    for _ in range(steps):  # UNet++ draws which of its heads learn
         loss = model.train_on_batch(images, masks)
     assert np.isfinite(loss)
     for old, weight in zip(before, model.trainable_weights, strict=True):
         assert np.abs(old - np.array(weight)).max() > 0, f"{weight.path} got no gradient"
+
+
+LARGER = SMALL | {"image_size": 64}  # at 32 pixels there is one token alone to look at
+
+
+@each_architecture
+def test_each_weight_of_the_decoder_gets_a_gradient(make):
+    size = LARGER if make is transunet.transunet_model else SMALL
+    assert_trains(make(**size), steps=4 if make is unetpp.unetpp_model else 1)
+
+
+@pytest.mark.slow
+@each_architecture
+def test_the_whole_network_trains_saves_and_loads(make, compiled, real_encoder, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), np.uint8)
+    model = make(**LARGER)
+    assert_trains(model, steps=4)
+    assert_saves_and_loads(model, images, tmp_path)
 
 
 # --- UNet++ --------------------------------------------------------------------------------------
@@ -117,13 +167,14 @@ def test_unetpp_cannot_be_pruned_to_nothing(nested):
         unetpp.pruned(nested, 0)
 
 
-def test_in_training_each_image_is_judged_by_one_head():
+def test_in_training_each_image_is_judged_by_one_head(compiled):
     heads = [np.full((64, 1, 1, 2), depth, "float32") for depth in range(4)]
     layer = unetpp.Heads(seed=1)
     drawn = ops.convert_to_numpy(layer(heads, training=True))[:, 0, 0]
     assert set(np.unique(drawn)) == {0, 1, 2, 3} and (drawn[:, 0] == drawn[:, 1]).all()
-    again = ops.convert_to_numpy(layer(heads, training=True))[:, 0, 0]
-    assert (again != drawn).any()
+    compiled = tf.function(lambda: layer(heads, training=True))  # not drawn once for all
+    first, again = (ops.convert_to_numpy(compiled())[:, 0, 0] for _ in range(2))
+    assert (first != drawn).any() and (again != first).any()
     assert (ops.convert_to_numpy(layer(heads)) == 1.5).all()
 
 
@@ -147,7 +198,7 @@ def test_gates_are_between_nothing_and_all(images):
     found = attention.coefficients(model, images)
     assert list(found) == [8, 16, 32, 64]
     for size, one in found.items():
-        assert one.shape == (6, size // 2, size // 2)  # of a 64x64 image
+        assert one.shape == (3, size // 4, size // 4)  # of a 32x32 image
         assert 0 <= one.min() < one.max() <= 1
 
 
@@ -216,8 +267,8 @@ def test_the_image_itself_reaches_the_logits_pixel_by_pixel(images):
     gamma.assign(ops.zeros_like(gamma))  # nothing comes from below: what is left is the last skip
     beta.assign(ops.zeros_like(beta))
     changed = images[:1].copy()
-    changed[0, 30, 40] = 255 - changed[0, 30, 40]
+    changed[0, 14, 20] = 255 - changed[0, 14, 20]
     change = np.abs(model.predict_on_batch(changed) - model.predict_on_batch(images[:1])).max(-1)
     rows, columns = np.nonzero(change[0] > 1e-7)
     # Two 3x3 convolutions: two pixels to each side, and not a block that an encoder would see.
-    assert (rows.min(), rows.max()) == (28, 32) and (columns.min(), columns.max()) == (38, 42)
+    assert (rows.min(), rows.max()) == (12, 16) and (columns.min(), columns.max()) == (18, 22)

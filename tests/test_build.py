@@ -123,6 +123,7 @@ def html(course, page):
     return re.sub(r"\.css\?v=\w+", ".css", text)
 
 
+@pytest.mark.slow
 def test_pages_that_changed_are_rendered_and_come_out_as_from_fresh(course):
     assert render(course, one="11", two="22") == ([], {"intro", "one", "two"})
     assert ">11\n" in html(course, "one") and ">22\n" in html(course, "two")
@@ -147,6 +148,7 @@ def test_pages_that_changed_are_rendered_and_come_out_as_from_fresh(course):
     assert {page: html(course, page) for page in gradual} == gradual
 
 
+@pytest.mark.slow
 def test_a_warning_is_a_fault_until_it_is_mended(course):
     edit(course / "book" / "one.ipynb", "A sentence", "A [link](nowhere.md) and a sentence")
     for _ in range(2):

@@ -3,6 +3,7 @@
 import json
 import queue
 import sys
+from dataclasses import replace
 
 import jupyter_client
 import numpy as np
@@ -41,6 +42,14 @@ def test_a_wrong_answer_says_what_was_tried_expected_and_got():
         "  Got: [2, 3, 4]",
         "  Hint: The shape is right, the values are not. Work out what was tried by hand.",
     ]
+
+
+def test_what_is_expected_is_worked_out_once_a_case():
+    asked = []
+    task = replace(DOUBLE, right=lambda value: asked.append(value) or 2 * value)
+    for factor in (2, 3, 2):
+        assert task(lambda value, factor=factor: factor * value).passed == (factor == 2)
+    assert len(asked) == len(task.cases)
 
 
 def test_a_known_mistake_has_a_hint_of_its_own():

@@ -202,7 +202,7 @@ def test_similarity_knows_both_recipes_before_it_loads_anything(no_data, capsys)
 
 
 @pytest.fixture
-def small_world(folders, monkeypatch, make_split, eager):
+def small_world(folders, monkeypatch, make_split, eager, short_encoder):
     """Tiny recipes by any name, a tiny dataset, a ledger in a temporary folder."""
     from labkit import data, ledger, recipes
 

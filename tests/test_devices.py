@@ -48,16 +48,19 @@ def found(request):
     return request.param, answers(start(request.param, 2))
 
 
+@pytest.mark.slow
 def test_several_devices_train_as_one_does(found):
     _, given = found
     assert_same(given["all"], given["one"])
 
 
+@pytest.mark.slow
 def test_a_training_may_go_on_with_another_number_of_devices(found):
     _, given = found
     assert_same(given["resumed"], given["one"])
 
 
+@pytest.mark.slow
 def test_a_last_batch_without_equal_parts_is_refused_under_tensorflow(found):
     backend, given = found
     if backend != "tensorflow":
@@ -66,11 +69,13 @@ def test_a_last_batch_without_equal_parts_is_refused_under_tensorflow(found):
     assert "leave some out (split.select(slice(10)))" in given["uneven"]
 
 
+@pytest.mark.slow
 def test_more_devices_than_there_are_is_refused(found):
     backend, given = found
     assert f"devices is 3, but {backend} sees 2: cpu:0, cpu:1. Use at most" in given["too many"]
 
 
+@pytest.mark.slow
 @needs_jax
 def test_two_processes_train_as_one_does(found):
     backend, given = found

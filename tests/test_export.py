@@ -15,7 +15,17 @@ onnx = pytest.mark.skipif(
     reason="onnx, onnxruntime and tf2onnx are not installed",
 )
 FILES = [(ending, one) for ending, many in export.PRECISIONS.items() for one in many]
-EACH = [pytest.param(*file, marks=onnx if file[0] == ".onnx" else ()) for file in FILES]
+KEPT = (".tflite", "float32"), (".tflite", "int8"), (".onnx", "int8")
+EACH = [
+    pytest.param(
+        *file,
+        marks=[
+            *([onnx] if file[0] == ".onnx" else []),
+            *([] if file in KEPT else [pytest.mark.slow]),
+        ],
+    )
+    for file in FILES
+]
 NEAR = {"float32": 1e-3, "float16": 0.05, "int8 weights": 0.5, "int8": 1.0}
 
 
@@ -25,7 +35,7 @@ def split(_sealed):
 
 
 @pytest.fixture(scope="module")
-def model(_sealed):
+def model(either_encoder):
     """A U-Net whose logits are some units wide."""
     model = unet_model(image_size=32, weights=None, filters=(8, 8, 8, 8))
     last = model.get_layer("logits")

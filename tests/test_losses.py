@@ -304,6 +304,7 @@ def run_elsewhere(backend):
     return [float(value) for value in values]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_losses_metrics_and_the_decoder_run_on_another_backend(backend):
     if find_spec(backend) is None:

@@ -12,13 +12,14 @@ from labkit.models.skips import skip_unet
 from labkit.models.unet import unet_model
 from labkit.training import train
 
-pytestmark = pytest.mark.usefixtures("eager")
+pytestmark = pytest.mark.usefixtures("eager", "short_encoder")
+FEW = (16, 12, 8, 8)
 properties = settings(deadline=None, max_examples=30)
 
 
 @pytest.fixture(scope="module")
-def model(_sealed):
-    return unet_model(image_size=32, weights=None)
+def model(either_encoder):
+    return unet_model(image_size=32, weights=None, filters=FEW)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_gradients_are_told_from_the_image_to_the_logits_and_nothing_changes(mod
 
 
 def test_a_frozen_encoder_has_no_gradient(batch):
-    model = unet_model(image_size=32, weights=None)
+    model = unet_model(image_size=32, weights=None, filters=FEW)
     model.get_layer("encoder").trainable = False
     assert set(probes.gradient_norms(model, *batch)) == {
         "up_8",
@@ -66,8 +67,8 @@ def test_a_frozen_encoder_has_no_gradient(batch):
 
 
 def test_the_history_of_a_training_has_the_gradients_of_each_epoch(make_split, folders):
-    split = make_split(8, 32)
-    model = unet_model(image_size=32, weights=None)
+    split = make_split(4, 32)
+    model = unet_model(image_size=32, weights=None, filters=FEW)
     first = probes.gradient_norms(model, split.images, split.masks)
     callback = probes.GradientNorms(split.images, split.masks)
     run = train(model, Batches(split, 4, seed=0), epochs=2, name="probed", callbacks=[callback])
@@ -142,14 +143,14 @@ def test_a_network_is_alike_to_itself_and_less_to_another(model, batch):
     assert probes.similarity(model, model, images) == pytest.approx(
         dict.fromkeys((8, 16, 32, 64), 1)
     )
-    other = skip_unet("none", image_size=32, weights=None, seed=5)
+    other = skip_unet("none", image_size=32, weights=None, filters=FEW, seed=5)
     found = probes.similarity(model, other, images)
     assert set(found) == {8, 16, 32, 64} and max(found.values()) < 0.99
 
 
 def test_features_have_a_row_for_each_position(model, batch):
     found = probes.features(model, batch[0], 64)
-    assert found.shape == (4 * 16 * 16, 64)  # of a 32x32 image, a quarter of the size named
+    assert found.shape == (4 * 16 * 16, FEW[-1])  # of a 32x32 image, a quarter of the size named
 
 
 def test_another_loss_has_another_gradient(model, batch):

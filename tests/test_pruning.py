@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from labkit import losses, pruning
 from labkit.models import unet
 
+pytestmark = pytest.mark.usefixtures("eager", "short_encoder")
+
 
 @pytest.fixture(scope="module")
-def model(_sealed):
+def model(either_encoder):
     return unet.unet_model(image_size=32, weights=None, filters=(16, 12, 8, 8), seed=1)
 
 
@@ -42,17 +44,17 @@ def test_channels_that_say_nothing_can_go(images):
 
 def test_the_file_gets_smaller(model, tmp_path):
     sizes = []
-    for share in (0, 0.5, 0.75):
+    for share in (0, 0.5):
         slim = pruning.prune(model, share)
         slim.save_weights(tmp_path / "slim.weights.h5")
         sizes.append((slim.count_params(), (tmp_path / "slim.weights.h5").stat().st_size))
-    assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 3
+    assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 2
 
 
 def test_a_pruned_model_trains_and_the_large_one_stays(model, images):
     before = [np.array(weight) for weight in model.weights]
     slim = pruning.prune(model, 0.5)
-    slim.compile(keras.optimizers.Adam(0.01), losses.CrossEntropy(), run_eagerly=True)
+    slim.compile(keras.optimizers.Adam(0.01), losses.CrossEntropy())
     masks = np.zeros((3, 32, 32, 1), np.uint8)
     first, *_, last = (slim.train_on_batch(images, masks) for _ in range(6))
     assert last < first
@@ -62,7 +64,7 @@ def test_a_pruned_model_trains_and_the_large_one_stays(model, images):
 
 def test_a_frozen_encoder_stays_frozen():
     model = unet.unet_model(image_size=32, weights=None, filters=(4, 4, 4, 4))
-    for layer in model.get_layer("encoder").layers[:20]:
+    for layer in model.get_layer("encoder").layers[:5]:
         layer.trainable = False
     slim = pruning.prune(model, 0.5)
     frozen = [layer.trainable for layer in slim.get_layer("encoder").layers]

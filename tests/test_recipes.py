@@ -13,10 +13,11 @@ from labkit.models.unet import unet_model
 from labkit.recipes import Recipe
 
 pytestmark = [
-    pytest.mark.usefixtures("eager"),
+    pytest.mark.usefixtures("eager", "short_encoder"),
     pytest.mark.filterwarnings("ignore:Even though the .*tf.data:UserWarning"),
 ]
-TINY = replace(recipes.find("laboratory"), name="tiny", batch_size=6, epochs=1, image_size=32)
+FEW = {"image_size": 32, "filters": (16, 12, 8, 8)}
+TINY = replace(recipes.find("laboratory"), name="tiny", batch_size=6, epochs=1, **FEW)
 HERE = {"source": data.SYNTHETIC, "limit": (6, 4)}
 ROW = {
     *("recipe", "seed", "source", "images", "date", "commit", "versions", "backend", "device"),
@@ -25,7 +26,7 @@ ROW = {
 
 
 @pytest.fixture(scope="module")
-def row(_sealed):
+def row(_sealed, either_encoder):
     """The row of one small run."""
     return recipes.run(TINY, seed=1, **HERE)
 
@@ -177,7 +178,7 @@ def test_a_recipe_reaches_the_model_the_batches_and_the_optimizer(no_unet, folde
     assert seen["loss"].weights == [1.0, 0.3]
 
 
-def test_the_encoder_alone_has_the_lower_rate():
+def test_the_encoder_alone_has_the_lower_rate(real_encoder):
     model = unet_model(image_size=32, weights=None)
     optimizer = recipes.optimizer(recipes.find("standard"), model, train_ds=range(3))
     encoder = model.get_layer("encoder").trainable_variables
@@ -224,7 +225,13 @@ def test_a_recipe_names_its_skips_and_whether_its_encoder_is_pretrained():
     assert model.get_layer("encoder").trainable
 
 
-@pytest.mark.parametrize("name", recipes.ARCHITECTURES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("unet", "UNet++") else pytest.mark.slow)
+        for name in recipes.ARCHITECTURES
+    ],
+)
 def test_each_architecture_can_be_named_in_a_recipe(name):
     recipe = Recipe("mine", architecture=name, image_size=32, pretrained=False, filters=(8,) * 4)
     assert recipes.build(recipe, 0).output_shape == (None, 32, 32, 3)
@@ -284,7 +291,7 @@ def test_a_loss_of_one_s_own_can_be_made_known(monkeypatch):
 
 
 def test_a_recipe_that_asks_for_them_keeps_its_gradients(folders):
-    recipe = replace(recipes.find("scratch-none"), epochs=1, batch_size=4, image_size=32)
+    recipe = replace(recipes.find("scratch-none"), epochs=1, batch_size=4, **FEW)
     row = recipes.run(recipe, source="synthetic", limit=(4, 2))
     (first,) = row["history"]["gradient Conv1"]
     assert first > 0

@@ -8,7 +8,7 @@ from labkit import cli, ledger, shades
 
 
 @pytest.fixture(scope="module")
-def found(_sealed, eager):
+def found(_sealed, eager, short_encoder):
     return shades.experiment("varied", seed=1, animals=2, images=4, epochs=1, image_size=32)
 
 

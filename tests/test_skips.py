@@ -1,5 +1,7 @@
 """U-Nets whose skips are changed: what differs from the plain one, and nothing else."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -7,11 +9,18 @@ import pytest
 from labkit import losses
 from labkit.models import skips, unet
 
-pytestmark = pytest.mark.usefixtures("eager")
+pytestmark = pytest.mark.usefixtures("eager", "short_encoder")
 SIZE = 64  # skips of 4x4, 8x8, 16x16 and 32x32 then; their names are those of a 128x128 image
+FEW = (16, 12, 8, 8)
 
 
-def small(variant, **options):
+@functools.cache
+def small(variant, filters=FEW, seed=0):
+    """Made once: only one test changes the weights, and it makes its own."""
+    return make(variant, filters=filters, seed=seed)
+
+
+def make(variant, **options):
     return skips.skip_unet(variant, image_size=SIZE, weights=None, **options)
 
 
@@ -25,15 +34,13 @@ def decoder_weights(model):
 
 
 def test_all_skips_are_the_plain_u_net(images):
-    plain = unet.unet_model(image_size=SIZE, weights=None, seed=3)
+    plain = unet.unet_model(image_size=SIZE, weights=None, filters=FEW, seed=3)
     np.testing.assert_array_equal(
         small("all", seed=3).predict_on_batch(images), plain.predict_on_batch(images)
     )
 
 
-@pytest.mark.parametrize("variant", skips.VARIANTS)
-def test_each_variant_gives_logits_trains_saves_and_loads(variant, images, tmp_path):
-    model = small(variant)
+def assert_trains_saves_and_loads(model, images, folder):
     model.compile(keras.optimizers.SGD(0.1), losses.CrossEntropy())
     before = [np.array(weight) for weight in model.trainable_weights]
     model.train_on_batch(images, np.zeros((3, SIZE, SIZE, 1), np.uint8))
@@ -41,9 +48,20 @@ def test_each_variant_gives_logits_trains_saves_and_loads(variant, images, tmp_p
         assert np.abs(old - np.array(weight)).max() > 0, f"{weight.path} got no gradient"
     logits = model.predict_on_batch(images)
     assert logits.shape == (3, SIZE, SIZE, 3) and logits.dtype == np.float32
-    model.save(tmp_path / "model.keras")
-    again = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    model.save(folder / "model.keras")
+    again = keras.models.load_model(folder / "model.keras", compile=False)
     np.testing.assert_allclose(again.predict_on_batch(images), logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["none", "not 16", "sum", "swapped"])
+def test_each_variant_gives_logits_trains_saves_and_loads(variant, images, tmp_path):
+    assert_trains_saves_and_loads(make(variant, filters=FEW), images, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", skips.VARIANTS)
+def test_the_whole_network_does_so_too(variant, images, tmp_path, real_encoder):
+    assert_trains_saves_and_loads(make(variant), images, tmp_path)
 
 
 @pytest.mark.parametrize("size", skips.SIZES)
@@ -57,7 +75,8 @@ def test_without_skips_nothing_crosses():
 
 
 def test_the_wide_one_has_as_many_weights_as_the_whole():
-    whole, wide, plain = (decoder_weights(small(name)) for name in ("all", "none, wide", "none"))
+    names = ("all", "none, wide", "none")
+    whole, wide, plain = (decoder_weights(small(name, unet.FILTERS)) for name in names)
     assert abs(wide / whole - 1) < 0.005
     assert plain < 0.7 * whole
 
@@ -65,9 +84,9 @@ def test_the_wide_one_has_as_many_weights_as_the_whole():
 @pytest.mark.parametrize("filters", [unet.FILTERS, (16, 8, 8, 4)])
 def test_weights_are_counted_as_keras_counts_them(filters):
     counted = skips.count_weights(filters, skips.TAP_CHANNELS)
-    assert counted == decoder_weights(small("all", filters=filters))
+    assert counted == decoder_weights(small("all", filters))
     wide = skips.widened(filters)
-    assert skips.count_weights(wide, (0,) * 4) == decoder_weights(small("none", filters=wide))
+    assert skips.count_weights(wide, (0,) * 4) == decoder_weights(small("none", wide))
 
 
 @pytest.mark.parametrize("variant", ["swapped", "blurred"])

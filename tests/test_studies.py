@@ -10,7 +10,7 @@ from labkit import cascade, classes, cli, data, export, ledger, recipes, studies
 from labkit.models.unet import unet_model
 from labkit.models.unetpp import unetpp_model
 
-pytestmark = pytest.mark.usefixtures("eager")
+pytestmark = pytest.mark.usefixtures("eager", "short_encoder")
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,7 @@ def test_pruned_models_get_smaller_and_are_trained_further(pets, fitted, monkeyp
     assert first[0].name != second[0].name and second[0].epochs == 1
 
 
+@pytest.mark.slow
 def test_a_cascade_trains_one_network_on_the_whole_and_one_on_parts(pets, fitted):
     (row,) = written(studies.study_cascade(pets, 2))
     (coarse, seed, small, _), (close, _, parts, _) = fitted
@@ -168,6 +169,7 @@ def test_without_a_clone_nothing_is_trained(monkeypatch, tmp_path, capsys):
     assert "install labkit from a clone" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_each_depth_of_a_nest_is_a_row(pets, monkeypatch):
     def fit(recipe, seed, train):
         options = {"image_size": 64, "weights": None, "filters": (8, 8, 8, 8), "seed": seed}
@@ -182,6 +184,7 @@ def test_each_depth_of_a_nest_is_a_row(pets, monkeypatch):
     assert whole["recipe"]["name"] == "short-unetpp"
 
 
+@pytest.mark.slow
 def test_costs_are_rows_of_each_recipe(pets, monkeypatch):
     monkeypatch.setattr(studies, "COSTED", ["quick", "short-aff-unet"])
     monkeypatch.setattr(export, "ROUNDS", 1)

@@ -10,7 +10,7 @@ import html
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -111,6 +111,7 @@ class Task:
     whole: bool = False
     strict: bool = False
     tolerance: float = 1e-4
+    _known: dict = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, function):
         """The ``Answer`` to a student's function."""
@@ -129,8 +130,8 @@ class Task:
         """The ``Answer`` to the ``Outcome`` of each case."""
         if any(open_task(outcome.error) for outcome in outcomes):
             return self.answer(NOT_YET)
-        for case, outcome in zip(self.cases, outcomes, strict=True):
-            wanted = self.attempt(self.right, case)
+        for number, (case, outcome) in enumerate(zip(self.cases, outcomes, strict=True)):
+            wanted = self.outcome_of(self.right, number)
             if fault := self.fault(outcome, wanted):
                 return self.answer(
                     WRONG,
@@ -155,14 +156,20 @@ class Task:
         changed = any(not same(after, before) for after, before in zip(given, case, strict=True))
         return Outcome(value, changed=changed)
 
+    def outcome_of(self, function, number):
+        """The ``Outcome`` of the right function or a mistaken one for a case, worked out once."""
+        key = id(function), number
+        if key not in self._known:
+            self._known[key] = self.attempt(function, self.cases[number])
+        return self._known[key]
+
     def known(self, outcomes):
         """The hint of the mistake that gives the same in every case, or None."""
         for mistaken, hint in self.mistakes:
-            alike = [
-                not self.fault(outcome, self.attempt(mistaken, case))
-                for case, outcome in zip(self.cases, outcomes, strict=True)
-            ]
-            if all(alike):
+            if all(
+                not self.fault(outcome, self.outcome_of(mistaken, number))
+                for number, outcome in enumerate(outcomes)
+            ):
                 return hint
         return None
 

@@ -13,6 +13,7 @@ def small_lab():
     """No other tasks in the place of the lab's."""
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("isolated")
 def test_the_solved_tasks_of_a_lab_are_done(tmp_path):
     path = tmp_path / "student.ipynb"
