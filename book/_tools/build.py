@@ -124,7 +124,12 @@ def sphinx(outputs, whole):
     # The API pages import all of labkit, which is quicker without TensorFlow.
     environment = os.environ | {"COURSE_OUTPUTS": json.dumps(outputs), "KERAS_BACKEND": "numpy"}
     done = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
     )
     log = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
     LOG.write_text(log, encoding="utf-8")

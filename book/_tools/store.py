@@ -162,7 +162,7 @@ def inputs(name, settings):
     code = code_of(notebook)
     found = {"code": digest([executed_part(cell) for cell in code_cells(notebook)])}
     for module in graph.closure(code):
-        found[str(graph.modules()[module].relative_to(ROOT))] = module_hash(module)
+        found[graph.modules()[module].relative_to(ROOT).as_posix()] = module_hash(module)
         for file in READS.get(module, ()):
             found |= file_hashes(ROOT / file)
     found |= {f"the source of {shown}": digest(text) for shown, text in shown_sources(code).items()}
