@@ -66,9 +66,11 @@ test-colab: .venv-colab/installed
 	.venv-colab/bin/python tests/colab/run.py $(NOTEBOOKS)
 
 .venv-colab/installed: tests/colab/requirements.txt
+ifeq ($(wildcard .venv-colab/bin/python),)
 	@$(PYTHON_COLAB) -c "import sys; sys.exit(sys.version_info[:2] != (3, 13))" 2>/dev/null || { echo >&2 "Google Colab has Python 3.13, and $(PYTHON_COLAB) is not that. Say where it is: make test-colab PYTHON_COLAB=/path/to/python3.13"; exit 1; }
 	@echo "Installing Google Colab's packages into .venv-colab: 2 GB on disk, some minutes, once."
-	$(PYTHON_COLAB) -m venv --clear .venv-colab
+	$(PYTHON_COLAB) -m venv .venv-colab
+endif
 	.venv-colab/bin/python -m pip install --disable-pip-version-check --quiet -r tests/colab/requirements.txt
 	@touch .venv-colab/installed
 
