@@ -10,11 +10,14 @@ requirements.txt, the settings, and the key of a notebook whose trained model is
 """
 
 import ast
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -31,9 +34,21 @@ BUILD = ROOT / "_build"
 EXECUTED = BUILD / "executed"
 KEPT = 4  # executed versions of a notebook: some profiles, real and drawn pets
 TRAINS = "05_training"  # its model is what others load
+SLOW = ("10_architectures", "11_methods")
 LOADS = ("recipes.course_model(", 'name="course"')
 # Files that a module reads when a notebook calls it, as paths from ROOT.
 READS = {"labkit.data": ["labkit/validation.txt"], "labkit.ledger": ["book/results"]}
+RANDOM = """
+import pathlib, sys
+import keras
+from labkit.models.encoder import WEIGHTS_FILE
+
+keras.utils.set_random_seed(0)
+size = {"input_shape": (128, 128, 3), "include_top": False}
+folder = pathlib.Path(sys.argv[1]) / "models"
+folder.mkdir()
+keras.applications.MobileNetV2(**size, weights=None).save(folder / WEIGHTS_FILE)
+"""
 WORDS = {"code": "its code", "settings": "settings"}
 
 
@@ -77,14 +92,17 @@ class Settings:
 
     @classmethod
     def of_tests(cls):
-        """The shortest profile, drawn pets, no network, nothing from the user's folders."""
-        values = {"profile": "smoke", "data": "synthetic", "weights": False}
+        """The shortest profile, drawn pets, no network, nothing from the user's folders.
+
+        Random numbers stand for ImageNet's weights: an encoder without weights would be trained.
+        """
+        values = {"profile": "smoke", "data": "synthetic", "weights": "random"}
         nowhere = "http://127.0.0.1:9"
         mine = {
             "LABKIT_PROFILE": "smoke",
             "LABKIT_DATA": "synthetic",
             "LABKIT_CACHE": str(BUILD / "cache"),
-            "KERAS_HOME": str(BUILD / "no-weights"),
+            "KERAS_HOME": str(random_weights()),
             "http_proxy": nowhere,
             "https_proxy": nowhere,
             "no_proxy": "",
@@ -96,6 +114,21 @@ class Settings:
 
 def python():
     return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def random_weights():
+    """A folder as Keras keeps it, with random weights of MobileNetV2; made once."""
+    home = EXECUTED / "random-weights"
+    if not (home / "models").exists():
+        EXECUTED.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=EXECUTED))
+        subprocess.run(
+            [sys.executable, "-c", RANDOM, str(work)], check=True, stderr=subprocess.DEVNULL
+        )
+        with contextlib.suppress(OSError):  # another process was faster
+            work.rename(home)
+        shutil.rmtree(work, ignore_errors=True)
+    return home
 
 
 def weights_are_here(environment):
@@ -131,6 +164,11 @@ def with_sections(page):
 
 def lab_names():
     return [f"labs/{name}" for name in labs.CHECKS]
+
+
+def is_slow(name):
+    """Whether `make test` leaves a notebook to `make test-all`, and to the book."""
+    return name in SLOW or (name in lab_names() and name != "labs/04_metrics")
 
 
 def source(name):
