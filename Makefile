@@ -35,7 +35,7 @@ test: lint
 	$(PY) -m pytest -n 2 --dist worksteal
 
 test-all: lint
-	$(PY) book/_tools/execute.py
+	$(PY) book/_tools/execute.py --slow
 	$(PY) -m pytest -n 2 --dist worksteal --slow
 
 lint: .venv/installed

@@ -15,7 +15,13 @@ from tidy import CHECKED
 
 NOTEBOOKS = [*store.names(), *store.lab_names()]
 SETTINGS = store.Settings.of_tests()
-each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
+each_notebook = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if store.is_slow(name) else ())
+        for name in NOTEBOOKS
+    ],
+)
 
 
 @cache

@@ -1,6 +1,7 @@
 """Execute the notebooks whose outputs are not in the store, two at a time.
 
-python book/_tools/execute.py             all chapters and labs, as the tests need them
+python book/_tools/execute.py             what `make test` needs
+python book/_tools/execute.py --slow      what `make test-all` needs: all chapters and labs
 python book/_tools/execute.py 04_metrics  this one
 """
 
@@ -258,10 +259,13 @@ class Screen:
 
 def main(names):
     everything = [*store.names(), *store.lab_names()]
+    if names == ["--slow"]:
+        names = everything
     if unknown := sorted(set(names) - set(everything)):
         print(f"{unknown[0]!r} is no notebook: use one of {', '.join(everything)}")
         return 2
-    _, failures = up_to_date(names or everything, store.Settings.of_tests())
+    chosen = names or [name for name in everything if not store.is_slow(name)]
+    _, failures = up_to_date(chosen, store.Settings.of_tests())
     for failure in failures:
         print(failure)
     return 1 if failures else 0
