@@ -35,7 +35,6 @@ EXECUTED = BUILD / "executed"
 KEPT = 4  # executed versions of a notebook: some profiles, real and drawn pets
 TRAINS = "05_training"  # its model is what others load
 SLOW = ("10_architectures", "11_methods")
-SLOW = ("10_architectures", "11_methods")
 LOADS = ("recipes.course_model(", 'name="course"')
 # Files that a module reads when a notebook calls it, as paths from ROOT.
 READS = {"labkit.data": ["labkit/validation.txt"], "labkit.ledger": ["book/results"]}
@@ -165,11 +164,6 @@ def with_sections(page):
 
 def lab_names():
     return [f"labs/{name}" for name in labs.CHECKS]
-
-
-def is_slow(name):
-    """Whether `make test` leaves a notebook to `make test-all`, and to the book."""
-    return name in SLOW or (name in lab_names() and name != "labs/04_metrics")
 
 
 def is_slow(name):
