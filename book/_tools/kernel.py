@@ -49,8 +49,8 @@ def main(path, to, folder):
         timeout=CELL,
         kernel_name="python3",
         record_timing=False,
-        # Executing an explorer can block nbclient (jupyter/nbclient#312).
-        skip_cells_with_tag="skip-execution",
+        # On a page an explorer is dead, and it can block nbclient (jupyter/nbclient#312).
+        skip_cells_with_tag="" if os.environ.get("COURSE_EXPLORERS") else "skip-execution",
         resources={"metadata": {"path": folder}},
         on_cell_start=lambda cell, cell_index: say(cell=min(cell_index, len(body)), of=len(body)),
         on_cell_execute=lambda cell, cell_index: times.update({cell.id: -time.monotonic()}),

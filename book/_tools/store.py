@@ -96,11 +96,12 @@ class Settings:
 
         Random numbers stand for ImageNet's weights: an encoder without weights would be trained.
         """
-        values = {"profile": "smoke", "data": "synthetic", "weights": "random"}
+        values = {"profile": "smoke", "data": "synthetic", "weights": "random", "explorers": True}
         nowhere = "http://127.0.0.1:9"
         mine = {
             "LABKIT_PROFILE": "smoke",
             "LABKIT_DATA": "synthetic",
+            "COURSE_EXPLORERS": "yes",
             "LABKIT_CACHE": str(BUILD / "cache"),
             "KERAS_HOME": str(random_weights()),
             "http_proxy": nowhere,
