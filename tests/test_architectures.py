@@ -63,7 +63,7 @@ def test_logits_have_the_size_of_the_image(model):
 
 @pytest.mark.slow
 @each_architecture
-@pytest.mark.parametrize("size", [128, 160])
+@pytest.mark.parametrize("size", [160])
 def test_logits_of_the_whole_network_have_the_size_of_the_image(make, size, real_encoder):
     assert_contract(make(num_classes=4, image_size=size, weights=None), size, size)
 
