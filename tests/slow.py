@@ -33,11 +33,12 @@ def pytest_collection_modifyitems(config, items):
     asked = config.getoption("slow")
     if asked == "all":
         return
-    known = passed() if asked == "changed" else {}
+    known, due = passed(), {}
     wanted, others = [], []
     for item in items:
-        due = asked == "changed" and known.get(name(item.path)) != key(item.path)
-        wanted_now = due or not item.get_closest_marker("slow")
+        if asked == "changed" and item.path not in due:  # a key takes a moment
+            due[item.path] = known.get(name(item.path)) != key(item.path)
+        wanted_now = due.get(item.path) or not item.get_closest_marker("slow")
         (wanted if wanted_now else others).append(item)
     items[:] = wanted
     if others:
