@@ -192,8 +192,7 @@ class Run:
         """The folder of trained models that a notebook starts with; may be missing."""
         if one.after is None:
             return Path("none")
-        code = one.inputs[f"chapter {one.after}"][:16]
-        return store.place(one.after, code).with_suffix(".runs")
+        return store.place(one.after, one.inputs[f"chapter {one.after}"]).with_suffix(".runs")
 
     def follow(self, name, paths):
         """Execute in a process of its own, note each cell; returns its last line, a dict."""

@@ -6,6 +6,7 @@ The kernel works in FOLDER. Each cell is announced as a line of JSON; the last l
 that stopped the notebook, or else what its run loaded and opened.
 """
 
+import ast
 import json
 import os
 import subprocess
@@ -64,7 +65,7 @@ def main(path, to, folder):
         return say(**where(notebook), error=f"{error.ename}: {error.evalue}")
     except (CellTimeoutError, DeadKernelError) as error:
         return say(**where(notebook), error=str(error))
-    about = trace(eval(told.outputs[0].data["text/plain"]))
+    about = trace(ast.literal_eval(told.outputs[0].data["text/plain"]))
     notebook.cells = body
     number_cells(body)
     nbformat.write(notebook, to)
