@@ -12,7 +12,6 @@ import sys
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import keras
@@ -20,7 +19,6 @@ import numpy as np
 from keras import ops
 
 from labkit import __version__, losses, metrics, profile
-from labkit.devices import shared, where
 
 CLONE = Path(__file__).parents[1]
 
@@ -67,7 +65,6 @@ def train(
     optimizer=None,
     loss=None,
     callbacks=(),
-    devices=None,
 ):
     """Compile and fit a model; go on where an interrupted call stopped.
 
@@ -82,9 +79,6 @@ def train(
         loss: a loss on logits; None for cross-entropy.
         callbacks: more Keras callbacks; what they add to the logs of an epoch is kept. One that
             changes the result needs a ``get_config`` that says how, and no memory of its own.
-        devices: how many devices share each batch, or "all" (``labkit.devices``); None for Keras's
-            own choice of one. The result is the same up to rounding, so that an interrupted run
-            may go on with another number.
 
     Returns:
         A ``Run``. The model has the weights of the last epoch. The best epoch's (by
@@ -102,28 +96,26 @@ def train(
         raise ValueError(f"name is {name!r}: it names a folder; use letters, digits, . _ -")
     optimizer = optimizer or keras.optimizers.AdamW(one_cycle(train_ds, epochs), weight_decay=1e-4)
     loss = loss or losses.CrossEntropy()
-    prepare = partial(_compile, num_classes=_classes(model, train_ds))
-    prepare(model, optimizer, loss)
+    _compile(model, optimizer, loss, num_classes=_classes(model, train_ds))
 
     code = fingerprint(model, train_ds, val_ds, epochs, optimizer, loss, callbacks)
     folder = runs_folder() / f"{name}-{code}"
     checkpoint = Checkpoint(folder, train_ds, epochs, "val_mean_iou" if val_ds else "mean_iou")
     # Averaged weights are what will be used, so they are what is validated.
     average = [keras.callbacks.SwapEMAWeights()] if optimizer.use_ema else []
-    with shared(model, devices, prepare, train_ds, val_ds) as learner:
-        done = checkpoint.restore(learner)
-        if done < epochs:
-            learner.fit(
-                train_ds,
-                validation_data=val_ds,
-                epochs=epochs,
-                initial_epoch=done,
-                shuffle=False,  # Batches shuffles by itself, the same way each time
-                callbacks=[*average, *callbacks, checkpoint, Progress(epochs)],
-                verbose=0,
-            )
-        # The averaged weights, if the optimizer keeps any; a loaded run needs it as a trained one.
-        learner.optimizer.finalize_variable_values(learner.trainable_variables)
+    done = checkpoint.restore(model)
+    if done < epochs:
+        model.fit(
+            train_ds,
+            validation_data=val_ds,
+            epochs=epochs,
+            initial_epoch=done,
+            shuffle=False,  # Batches shuffles by itself, the same way each time
+            callbacks=[*average, *callbacks, checkpoint, Progress(epochs)],
+            verbose=0,
+        )
+    # The averaged weights, if the optimizer keeps any; a loaded run needs it as a trained one.
+    model.optimizer.finalize_variable_values(model.trainable_variables)
     return Run(checkpoint.history, folder, checkpoint.origin)
 
 
@@ -254,6 +246,13 @@ def commit():
     return head + ("+" if changed.strip() else "")
 
 
+def device_type(model):
+    """Where a model's weights lie, which is where it trains: "GPU" or "CPU"."""
+    value = model.weights[0].value
+    device = value.devices() if hasattr(value, "devices") else value.device  # JAX has the first
+    return "GPU" if re.search("gpu|cuda", str(device), re.IGNORECASE) else "CPU"
+
+
 def origin(model):
     """Where, when and by which code a model is trained, for a row of the ledger.
 
@@ -265,7 +264,7 @@ def origin(model):
         "commit": commit(),
         "versions": profile.versions(),
         "backend": keras.backend.backend(),
-        "device": where(model),
+        "device": device_type(model),
         "machine": profile.machine(),
         **_so_far(),
     }

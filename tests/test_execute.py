@@ -262,7 +262,8 @@ from pathlib import Path
 course = Path({course!r})
 store.ROOT, store.BOOK, store.BUILD = course, course / "book", course / "_build"
 store.EXECUTED, graph.PACKAGE = store.BUILD / "executed", course / "labkit"
-import os
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a process behind "&" ignores
 execute.up_to_date(["fast", "slow"], store.Settings({{}}, dict(os.environ)))
 """
 

@@ -16,7 +16,7 @@ FLOORS = (  # imports go down, or to a neighbour
     # the ground: neither Keras nor TensorFlow
     {"classes", "profile", "synthetic"},
     # the parts, each beside a chapter that teaches it
-    {"augment", "batches", "data", "devices", "losses", "metrics", "models", "training"},
+    {"augment", "batches", "data", "losses", "metrics", "models", "training"},
     # the work: trainings declared, and a trained model turned into knowledge
     {"adaptive", "analysis", "attributes", "calibration", "cascade", "export", "ledger", "plots"}
     | {"probes", "pruning", "recipes", "robustness", "scores", "shades", "studies", "tuning"},

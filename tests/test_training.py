@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import multiprocessing
+import os
 import shutil
 import subprocess
 import sys
@@ -314,8 +315,9 @@ class Tell(keras.callbacks.Callback):
         self.pipe.send("batch")
 
 
-def train_and_tell(pipe, epochs):
+def train_and_tell(pipe, epochs, runs):
     """What a process does that will be killed."""
+    os.environ["LABKIT_RUNS"] = runs  # the server it is forked from may be of another test
     tf.config.run_functions_eagerly(True)
     train(epochs=epochs, callbacks=[Tell(pipe)])
     pipe.send("whole")
@@ -328,7 +330,7 @@ def killed(epochs, random):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tensorflow", "labkit.training"])
     mine, its = context.Pipe()
-    process = context.Process(target=train_and_tell, args=(its, epochs))
+    process = context.Process(target=train_and_tell, args=(its, epochs, os.environ["LABKIT_RUNS"]))
     process.start()
     said = [mine.recv() for _ in range(random.randrange(1, 5))]
     time.sleep(random.random() * 0.05)
@@ -777,3 +779,22 @@ def test_a_long_prediction_says_how_far_it_is(monkeypatch, capsys):
 def test_predict_mask_refuses_what_is_not_one_image(shape):
     with pytest.raises(ValueError, match=r"one image \[H, W, 3\], got shape \("):
         training.predict_mask(tiny_model(), np.zeros(shape, np.uint8))
+
+
+class Device:
+    def __init__(self, **attributes):
+        vars(self).update(attributes)
+
+
+@pytest.mark.parametrize(
+    ("value", "device"),
+    [
+        (Device(device="/job:localhost/replica:0/task:0/device:GPU:0"), "GPU"),
+        (Device(device="/job:localhost/replica:0/task:0/device:CPU:0"), "CPU"),
+        (Device(devices=lambda: {"CudaDevice(id=0)"}), "GPU"),
+        (Device(devices=lambda: {"TFRT_CPU_0"}, device="TFRT_CPU_0"), "CPU"),
+        (Device(device="cuda:0"), "GPU"),
+    ],
+)
+def test_the_type_of_a_model_s_device(value, device):
+    assert training.device_type(Device(weights=[Device(value=value)])) == device
