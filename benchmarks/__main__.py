@@ -55,7 +55,8 @@ def main():
 
 def about():
     """Where and when."""
-    from labkit import profile, recipes
+    from labkit import profile
+    from labkit.experiments import recipes
 
     return {
         "date": datetime.now(UTC).date().isoformat(),
@@ -90,7 +91,7 @@ def speed_round(number):
 
 def quality_round(number):
     """Two epochs of the laboratory work's recipe, and the whole of the fast one."""
-    from labkit import recipes
+    from labkit.experiments import recipes
 
     runs = (("laboratory", 2), ("fast", recipes.find("fast").epochs))
     return {

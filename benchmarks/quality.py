@@ -17,7 +17,9 @@ def main(name, epochs):
 
     with tempfile.TemporaryDirectory() as runs:
         os.environ["LABKIT_RUNS"] = runs
-        from labkit import data, recipes, scores
+        from labkit import data
+        from labkit.analysis import scores
+        from labkit.experiments import recipes
 
         recipe = replace(recipes.find(name), epochs=int(epochs))
         pets = data.load(data.REAL)

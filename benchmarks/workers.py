@@ -38,7 +38,7 @@ def batch(count):
 
 def training(recipe_name):
     """Training steps of a recipe, in images a second."""
-    from labkit import recipes
+    from labkit.experiments import recipes
     from labkit.models.unet import unet_model
 
     recipe = recipes.find(recipe_name)
@@ -94,7 +94,7 @@ def predictions(recipe_name):
     """Prediction of a recipe's U-Net by Keras, in 32 and 16 bits, and exported to ONNX."""
     import keras
 
-    from labkit import recipes
+    from labkit.experiments import recipes
     from labkit.models.unet import unet_model
 
     filters, found = recipes.find(recipe_name).filters, {}
@@ -197,7 +197,7 @@ def floor():
     """What the machine reaches in a large matrix product, in GFLOP/s, and what a step needs."""
     import tensorflow as tf
 
-    from labkit import recipes
+    from labkit.experiments import recipes
     from labkit.models.unet import unet_model
 
     found = {}

@@ -1,4 +1,4 @@
-"""labkit: the code behind the image segmentation course, one module a chapter.
+"""labkit: the package of the image segmentation course. Its ten modules are the core chapters'.
 
 Importing this package loads nothing heavy; import the module that you need::
 

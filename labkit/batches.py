@@ -22,7 +22,7 @@ class Batches(keras.utils.PyDataset):
 
     Attributes:
         epoch: whose batches these are, counted from 0.
-        level: what the ranges of the augmentation are multiplied by (``labkit.adaptive``).
+        level: what the ranges of the augmentation are multiplied by (``labkit.methods.adaptive``).
     """
 
     def __init__(self, split, batch_size=32, seed=None, augmented=False):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 LABS = ("data", "unet", "metrics", "training", "errors", "conclusions")  # of labkit.check
-# study_... in labkit.studies
+# study_... in labkit.experiments.studies
 STUDIES = ("cascade", "cost", "depths", "export", "few", "pruning", "seam", "tuning")
 FILES = dict.fromkeys(("cost", "depths", "pruning"), (".tflite",))  # endings of what they write
 FILES["export"] = (".tflite", ".onnx")
@@ -88,7 +88,7 @@ def show_info(options):
 
 def run_recipes(options):
     """Train recipes one after the other, print their scores, append their rows to the ledger."""
-    from labkit import ledger, recipes
+    from labkit.experiments import ledger, recipes
 
     for name in options.recipes:
         recipes.find(name)  # a mistake in the last name is told before the first hour
@@ -107,13 +107,15 @@ def score_images(options):
 
     The run is loaded if it was made here, else made.
     """
-    from labkit import analysis, data, ledger, recipes, training
+    from labkit import data, training
+    from labkit.analysis import tables
+    from labkit.experiments import ledger, recipes
 
     recipe = recipes.find(options.recipe)
     check_folder(ledger.LEDGER.parent)
     pets = data.load(data.REAL, recipe.image_size)
     model, _ = recipes.fit(recipe, options.seed, pets.train)
-    rows = analysis.table(pets.test, training.predict_masks(model, pets.test))
+    rows = tables.per_image(pets.test, training.predict_masks(model, pets.test))
     file = ledger.images_file(options.recipe, options.seed)
     write_table(rows, file)
     print(f"{len(rows)} images are in {file}.")
@@ -124,7 +126,9 @@ def add_similarity(options):
 
     Runs that were made here are loaded; others are made.
     """
-    from labkit import data, ledger, probes, recipes
+    from labkit import data
+    from labkit.analysis import probes
+    from labkit.experiments import ledger, recipes
 
     chosen = [recipes.find(name) for name in options.recipes]
     check_folder(ledger.LEDGER.parent)
@@ -153,7 +157,7 @@ def run_shades(options):
     model that learned from varied coats and by one that learned from plain ones."""
     import pandas as pd
 
-    from labkit import ledger, shades
+    from labkit.experiments import ledger, shades
 
     check_folder(ledger.LEDGER.parent)
     for seed in options.seeds:
@@ -167,7 +171,8 @@ def run_studies(options):
 
     All rows of a seed at once: after an interruption the file has no half of a study.
     """
-    from labkit import data, ledger, studies
+    from labkit import data
+    from labkit.experiments import ledger, studies
 
     check_folder(ledger.LEDGER.parent)
     for name in options.names:
@@ -207,10 +212,10 @@ def write_autograder(options):
 
 
 def check_folder(folder):
-    """Raise ValueError, before an hour of training, if there is nowhere to write its results."""
-    if not folder.is_dir():
+    """Raise ValueError, before an hour of training, if its results would not be in a clone."""
+    if "site-packages" in folder.parts or not folder.is_dir():
         raise ValueError(
-            f"there is no {folder} for the ledger: install labkit from a clone of the course "
+            f"{folder}, where results go, is not in a clone of the course: install labkit from one "
             "(pip install -e .)"
         )
 
@@ -220,7 +225,8 @@ def check_study(name):
 
     ImportError for a missing package, ValueError for a backend that gives no LiteRT files.
     """
-    from labkit import export, tuning
+    from labkit.experiments import tuning
+    from labkit.methods import export
 
     export.check_ready(FILES.get(name, ()))
     if name == "tuning":
@@ -241,7 +247,7 @@ def run_apart(name, seed, on):
 
 def run_recipe(name, seed, on):
     """One run, unless the ledger has it from this very code."""
-    from labkit import ledger, recipes
+    from labkit.experiments import ledger, recipes
 
     recipe = recipes.find(name)
     if ledger.holds(recipe, seed, on, recipes.commit()):

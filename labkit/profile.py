@@ -1,4 +1,4 @@
-"""How much work a notebook does: a lot on a GPU, minutes on a laptop, seconds in a test."""
+"""What a notebook runs with: how much work it does, the machine, versions, and where files go."""
 
 import os
 import platform
@@ -8,6 +8,9 @@ from importlib import metadata
 from pathlib import Path
 
 from labkit import __version__
+
+DRIVE = Path("/content/drive")  # where Colab mounts a Google Drive
+KEPT = {"LABKIT_CACHE": "cache", "LABKIT_RUNS": "runs", "KERAS_HOME": "keras"}
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,39 @@ def _gpu_peak():
     import tensorflow as tf
 
     return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+
+
+def keep_in(folder):
+    """Keep data, trainings and downloaded weights in a folder; mounts Google Drive if it is there.
+
+    For a runtime that ends without warning, such as Colab's.
+
+    Args:
+        folder: a path, made if it does not exist; "" leaves files where they go by default.
+
+    Raises:
+        ValueError: for a folder on Google Drive outside Colab.
+    """
+    if not folder:
+        return
+    folder = Path(folder).expanduser().absolute()
+    if folder.is_relative_to(DRIVE):
+        _mount_drive(folder)
+    for setting, name in KEPT.items():
+        os.environ[setting] = str(folder / name)
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    print(f"Data, trainings and weights are kept in {folder}.")
+
+
+def _mount_drive(folder):
+    """Mount the user's Google Drive; Colab asks for permission once a runtime."""
+    try:
+        from google.colab import drive
+    except ImportError as error:
+        raise ValueError(
+            f"{folder} is on Google Drive, and this is not Colab: use a folder of this computer"
+        ) from error
+    drive.mount(str(DRIVE))
 
 
 def overview():

@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 
 import keras
@@ -233,7 +234,7 @@ def _source(loss):
 def commit():
     """The git commit of this package's code, "+" behind it if files were changed or added.
 
-    "unknown" where the package does not lie in a clone of its own.
+    Where the package was installed from a repository, that commit; "unknown" elsewhere.
     """
     ask = {"cwd": CLONE, "capture_output": True, "text": True, "check": True}
     try:
@@ -242,8 +243,17 @@ def commit():
         head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **ask).stdout.strip()
         changed = subprocess.run(["git", "status", "--porcelain", "--", "labkit"], **ask).stdout
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return _installed_commit()
     return head + ("+" if changed.strip() else "")
+
+
+def _installed_commit():
+    """What pip wrote down when it installed this package from a repository, or "unknown"."""
+    try:
+        source = json.loads(metadata.distribution("labkit").read_text("direct_url.json"))
+        return source["vcs_info"]["commit_id"][:12]
+    except (metadata.PackageNotFoundError, TypeError, KeyError):
+        return "unknown"
 
 
 def device_type(model):

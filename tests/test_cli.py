@@ -14,8 +14,8 @@ from labkit import cli
 
 @pytest.fixture
 def fake_recipes(monkeypatch, tmp_path):
-    """``labkit.recipes`` without training; notes how it was called."""
-    from labkit import ledger, recipes
+    """``labkit.experiments.recipes`` without training; notes how it was called."""
+    from labkit.experiments import ledger, recipes
 
     called = []
 
@@ -169,7 +169,8 @@ def test_the_installed_command_is_main(monkeypatch, capsys):
 @pytest.fixture
 def no_data(monkeypatch, tmp_path):
     """A ledger in a temporary folder; whoever loads data is too late."""
-    from labkit import data, ledger
+    from labkit import data
+    from labkit.experiments import ledger
 
     monkeypatch.setattr(ledger, "LEDGER", tmp_path / "runs.jsonl")
     monkeypatch.setattr(data, "load", lambda *_: pytest.fail("the data was loaded"))
@@ -188,12 +189,12 @@ def no_data(monkeypatch, tmp_path):
     ids=lambda words: words[0],
 )
 def test_without_a_clone_nothing_is_trained(words, no_data, tmp_path, capsys):
-    from labkit import ledger, recipes
+    from labkit.experiments import ledger, recipes
 
     no_data.setattr(ledger, "LEDGER", tmp_path / "missing" / "runs.jsonl")
     no_data.setattr(recipes, "fit", lambda *_: pytest.fail("it was trained"))
     assert cli.main(words) == 1
-    assert "install labkit from a clone" in capsys.readouterr().err
+    assert "not in a clone of the course" in capsys.readouterr().err
 
 
 def test_similarity_knows_both_recipes_before_it_loads_anything(no_data, capsys):
@@ -204,7 +205,8 @@ def test_similarity_knows_both_recipes_before_it_loads_anything(no_data, capsys)
 @pytest.fixture
 def small_world(folders, monkeypatch, make_split, eager, short_encoder):
     """Tiny recipes by any name, a tiny dataset, a ledger in a temporary folder."""
-    from labkit import data, ledger, recipes
+    from labkit import data
+    from labkit.experiments import ledger, recipes
 
     pets = data.Pets(make_split(6, 32), make_split(4, 32), "synthetic")
     monkeypatch.setattr(data, "load", lambda *_: pets)
@@ -224,7 +226,7 @@ def test_images_writes_a_line_for_each_test_image(small_world, capsys):
 
 
 def test_similarity_compares_recipes_and_seeds(small_world, monkeypatch):
-    from labkit import recipes
+    from labkit.experiments import recipes
 
     # First weights differ by the seed as trained ones do, and are had at once.
     monkeypatch.setattr(recipes, "fit", lambda recipe, seed, _: (recipes.build(recipe, seed), None))

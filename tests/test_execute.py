@@ -19,16 +19,17 @@ SETTINGS = store.Settings({"profile": "smoke", "data": "synthetic"}, dict(os.env
 @pytest.fixture
 def course(tmp_path, monkeypatch):
     """A small course in the place of this one: its folder."""
-    (tmp_path / "book" / "results").mkdir(parents=True)
-    (tmp_path / "book" / "results" / "runs.jsonl").write_text("{}")
     package = tmp_path / "labkit"
-    package.mkdir()
+    (tmp_path / "book").mkdir()
+    (package / "experiments" / "results").mkdir(parents=True)
+    (package / "experiments" / "results" / "runs.jsonl").write_text("{}")
+    (package / "experiments" / "__init__.py").write_text("")
     (package / "__init__.py").write_text('"""A package."""')
     (package / "metrics.py").write_text(
         '"""Scores."""\n\n\ndef iou():\n    """Doc."""\n    return 1\n'
     )
     (package / "data.py").write_text("")
-    (package / "ledger.py").write_text("from labkit import metrics")
+    (package / "experiments" / "ledger.py").write_text("from labkit import metrics")
     (package / "validation.txt").write_text("a")
     (tmp_path / "requirements.txt").write_text("numpy==2.0")
     monkeypatch.setattr(store, "ROOT", tmp_path)
@@ -74,7 +75,7 @@ def edit(path, before, after):
         ("labkit/metrics.py", "return 1", "return 1  # a comment"),
         ("labkit/data.py", "", "a = 1"),
         ("labkit/validation.txt", "a", "b"),
-        ("book/results/runs.jsonl", "{}", "{1}"),
+        ("labkit/experiments/results/runs.jsonl", "{}", "{1}"),
     ],
 )
 def test_what_has_no_say_in_the_outputs_leaves_a_notebook_in_the_store(course, file, before, after):
@@ -90,12 +91,12 @@ def test_what_has_no_say_in_the_outputs_leaves_a_notebook_in_the_store(course, f
         ("book/one.ipynb", "metrics.iou()", "metrics.iou() + 1"),
         ("labkit/metrics.py", "return 1", "return 2"),
         ("labkit/__init__.py", '"""A package."""', "a = 1"),
-        ("book/results/runs.jsonl", "{}", "{1}"),
+        ("labkit/experiments/results/runs.jsonl", "{}", "{1}"),
         ("requirements.txt", "2.0", "2.1"),
     ],
 )
 def test_what_shapes_the_outputs_makes_a_notebook_stale(course, file, before, after):
-    write(course, "one", "from labkit import ledger, metrics\nmetrics.iou()")
+    write(course, "one", "from labkit import metrics\nfrom labkit.experiments import ledger\nmetrics.iou()")
     was = key()
     edit(course / file, before, after)
     assert key() != was

@@ -1,14 +1,15 @@
 """Profiles, the device, and the versions that a result depends on."""
 
+import os
 import platform
 import sys
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import keras
 import pytest
 
 import labkit
-from labkit import profile
+from labkit import data, profile, training
 
 
 @pytest.mark.parametrize("name", ["full", "quick", "smoke"])
@@ -97,3 +98,48 @@ def test_overview_tells_profile_device_and_versions(monkeypatch):
     shown = profile.overview()["this run"].to_dict()
     said = {"profile": "smoke", "epochs": "2", "images": "32 train, 16 test", "device": "GPU"}
     assert shown == said | profile.versions()
+
+
+# --- where files go ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def drive(monkeypatch, tmp_path):
+    """Colab's module for Google Drive, which records where it is asked to mount one."""
+    for name in profile.KEPT:
+        monkeypatch.setenv(name, "before")  # so that it is put back
+    google, package, module = (ModuleType(n) for n in ("google", "google.colab", "drive"))
+    module.mounted = []
+    module.mount = module.mounted.append
+    package.drive, google.colab = module, package
+    monkeypatch.setitem(sys.modules, "google", google)
+    monkeypatch.setitem(sys.modules, "google.colab", package)
+    monkeypatch.setattr(profile, "DRIVE", tmp_path / "drive")
+    return module
+
+
+def test_without_a_folder_nothing_moves(drive):
+    profile.keep_in("")
+    assert os.environ["LABKIT_CACHE"] == os.environ["LABKIT_RUNS"] == "before"
+
+
+def test_a_folder_keeps_data_trainings_and_weights(tmp_path, drive, capsys):
+    profile.keep_in(str(tmp_path / "kept"))
+    profile.keep_in(str(tmp_path / "kept"))
+    assert data.cache_folder() == tmp_path / "kept" / "cache"
+    assert training.runs_folder() == tmp_path / "kept" / "runs"
+    assert os.environ["KERAS_HOME"] == str(tmp_path / "kept" / "keras")
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["cache", "keras", "runs"]
+    assert str(tmp_path / "kept") in capsys.readouterr().out
+    assert drive.mounted == []
+
+
+def test_a_folder_on_google_drive_is_mounted_first(tmp_path, drive):
+    profile.keep_in(str(tmp_path / "drive" / "MyDrive" / "course"))
+    assert drive.mounted == [str(tmp_path / "drive")]
+    assert training.runs_folder() == tmp_path / "drive" / "MyDrive" / "course" / "runs"
+
+
+def test_google_drive_outside_colab_is_an_error():
+    with pytest.raises(ValueError, match="/content/drive/MyDrive/a is .* this is not Colab"):
+        profile.keep_in("/content/drive/MyDrive/a")

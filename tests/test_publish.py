@@ -76,13 +76,13 @@ def test_a_published_notebook_is_its_source_behind_a_set_up_cell(name):
 
 
 @each_notebook
-def test_the_set_up_cell_is_short_and_names_address_and_commit(name):
+def test_the_first_cell_installs_the_course_at_its_commit_and_no_other_package(name):
     words, cell = published(name).cells[:2]
     assert words.cell_type == "markdown" and cell.id.endswith("-colab")
-    ast.parse(cell.source)
-    assert len([line for line in cell.source.splitlines() if line]) <= 17
-    assert f'"{ADDRESS.clone}"' in cell.source and f'"{COMMIT}"' in cell.source
-    assert "pip" not in cell.source
+    ast.parse(re.sub("^%.*", "", cell.source, flags=re.MULTILINE))
+    assert f'--no-deps "labkit @ git+{ADDRESS.clone}@{COMMIT}"' in cell.source
+    others = re.findall("^%pip.*", cell.source, re.MULTILINE)[1:]
+    assert others == (["%pip install --quiet optuna"] if name == "11_methods" else [])
 
 
 @each_notebook
@@ -102,12 +102,6 @@ def test_each_link_to_the_course_has_a_file_behind_it(name):
     for link in re.findall(rf"\]\({ADDRESS.site}/([^)#]*)", text):
         file = BOOK.parent / link if link.startswith("book/") else BOOK / link
         assert file.exists() or file.with_suffix(".md").exists(), link
-
-
-def test_a_package_that_colab_lacks_is_asked_for_where_it_is_used():
-    calls = {name: published(name).cells[1].source.splitlines()[-1] for name in publish.sources()}
-    assert calls.pop("11_methods") == 'colab.set_up(KEEP, install=["optuna"])'
-    assert set(calls.values()) == {"colab.set_up(KEEP)"}
 
 
 @pytest.mark.parametrize(
@@ -147,7 +141,6 @@ def clone(tmp_path, monkeypatch):
     folder = tmp_path / "clone"
     (folder / "labkit").mkdir(parents=True)
     (folder / "labkit" / "__init__.py").write_text("")
-    (folder / "labkit" / "colab.py").write_text("def set_up(keep):\n    pass\n")
     shutil.copy(BOOK.parent / "_config.yml", folder)
     monkeypatch.setattr(publish, "ROOT", folder)
     publish.git("init", "--quiet")
@@ -206,28 +199,6 @@ def test_a_book_that_is_not_complete_is_not_published(clone, monkeypatch):
     monkeypatch.setattr(build, "main", lambda _: 1)
     assert publish.main([str(clone)]) == 1
     assert "gh-pages" not in publish.git("branch", "--list")
-
-
-def test_the_set_up_cell_fetches_the_course_and_may_run_again(clone, tmp_path, monkeypatch):
-    commit = publish.checked_commit(address := addresses.find(str(clone)))
-    _, cell = publish.set_up("01", address, commit, [])
-    code = f"{cell.source}\nimport labkit\nprint(labkit.__file__)"
-    work = tmp_path / "content"
-    work.mkdir()
-    for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, "-c", code], cwd=work, capture_output=True, text=True
-        )
-        assert done.stdout.strip() == str(work / f"course-{commit[:7]}" / "labkit" / "__init__.py")
-
-
-def test_the_set_up_cell_says_what_git_says(clone, tmp_path):
-    _, cell = publish.set_up("01", addresses.find(str(clone)), COMMIT, [])
-    done = subprocess.run(
-        [sys.executable, "-c", cell.source], cwd=tmp_path, capture_output=True, text=True
-    )
-    last = done.stderr.strip().splitlines()[-1]
-    assert "The course can't be fetched from file://" in done.stderr and COMMIT in last
 
 
 # --- pages ---------------------------------------------------------------------------------------

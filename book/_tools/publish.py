@@ -5,13 +5,12 @@
 builds the book with that address in its links, writes the whole site into _build/published, and
 puts it on the local branch gh-pages. What is left is to push that branch; the last line says how.
 
-Notebooks fetch the course at the commit that they were published from, so that has to be pushed
+Notebooks install the package at the commit that they were published from, so that has to be pushed
 first. The site shows drawn pets unless LABKIT_DATA says otherwise.
 """
 
 import argparse
 import copy
-import json
 import os
 import re
 import shutil
@@ -33,31 +32,18 @@ SOURCES = ("book", "labkit", "_config.yml", "_toc.yml")  # what a published note
 NEEDS = {"11_methods": ["optuna"]}  # what a notebook imports and Colab does not have
 WORDS = """
 **In Google Colab**, first choose *File*, *Save a copy in Drive*: the notebook that you opened is
-not yours, and what you change in it is lost. Then run the next cell. It fetches the course, and
-changes no package that is there. A runtime ends without warning; to keep data and trained models,
-put a folder of your Google Drive between the quotation marks behind `KEEP`.
+not yours, and your changes to it are lost. Then run the next cell. It installs the course's
+package and changes no other. A runtime ends without warning; to keep data and trained models, set
+`KEEP` to a folder of your Google Drive.
 """
 CODE = """
-import subprocess
-import sys
-from pathlib import Path
+KEEP = ""  # such as "/content/drive/MyDrive/course"
 
-KEEP = ""  # a folder that outlives the runtime, such as "/content/drive/MyDrive/course"
-ADDRESS = "{address}"
-COMMIT = "{commit}"
+%pip install --quiet --no-deps "labkit @ git+{address}@{commit}"{more}
 
-course = Path(f"course-{{COMMIT[:7]}}").resolve()
-if not (course / "labkit").exists():
-    git = f'git init -q "{{course}}" && cd "{{course}}" && git fetch -q --depth 1 '
-    git += f"{{ADDRESS}} {{COMMIT}} && git checkout -q FETCH_HEAD"
-    done = subprocess.run(git, shell=True, capture_output=True, text=True)
-    if done.returncode:
-        raise ConnectionError(f"The course can't be fetched from {{ADDRESS}}. {{done.stderr}}")
-sys.path.insert(0, str(course))
+from labkit import profile
 
-from labkit import colab
-
-colab.set_up({arguments})
+profile.keep_in(KEEP)
 """
 
 
@@ -178,9 +164,9 @@ def published(name, address, commit):
 
 
 def set_up(prefix, address, commit, needs):
-    """The first two cells: a few words, and the code that fetches the course."""
-    arguments = f"KEEP, install={json.dumps(needs)}" if needs else "KEEP"
-    code = CODE.format(address=address.clone, commit=commit, arguments=arguments)
+    """The first two cells: a few words, and the code that installs the course."""
+    more = f"\n%pip install --quiet {' '.join(needs)}" if needs else ""
+    code = CODE.format(address=address.clone, commit=commit, more=more)
     return [
         new_markdown_cell(WORDS.strip(), id=f"{prefix}-colab-text"),
         new_code_cell(code.strip(), id=f"{prefix}-colab"),

@@ -37,7 +37,10 @@ TRAINS = "05_training"  # its model is what others load
 SLOW = ("10_architectures", "11_methods")
 LOADS = ("recipes.course_model(", 'name="course"')
 # Files that a module reads when a notebook calls it, as paths from ROOT.
-READS = {"labkit.data": ["labkit/validation.txt"], "labkit.ledger": ["book/results"]}
+READS = {
+    "labkit.data": ["labkit/validation.txt"],
+    "labkit.experiments.ledger": ["labkit/experiments/results"],
+}
 RANDOM = """
 import pathlib, sys
 import keras

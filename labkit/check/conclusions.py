@@ -7,7 +7,7 @@ from keras import ops
 from labkit import classes, metrics
 from labkit.check.task import NotDone, Task
 from labkit.check.writing import Question
-from labkit.ledger import STUDENT
+from labkit.experiments.ledger import STUDENT
 
 __all__ = ["NotDone"]
 

@@ -10,8 +10,9 @@ from answers import Answers, fails, passes
 from keras import ops
 from sklearn.metrics import accuracy_score, jaccard_score
 
-from labkit import ledger, metrics
+from labkit import metrics
 from labkit.check import conclusions as check
+from labkit.experiments import ledger
 
 right, wrong = Answers(passes), Answers(fails)
 test_a_right_answer_passes = right.test()

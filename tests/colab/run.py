@@ -4,7 +4,7 @@
     make test-colab NOTEBOOKS="04_metrics labs/04_metrics"
 
 Each notebook is opened as a student opens it: in an empty folder, with an empty home, with no
-file of the course but those that its first cell fetches. What stands for the fork is a bare
+file of the course but those that its first cell installs. What stands for the fork is a bare
 repository with the working folder as its only commit. The run fails if a cell raises, if labkit
 came from somewhere else, or if a package has another version afterwards. The times of the first
 cells are shown, not judged: here the course comes from a folder and not from the network.
@@ -17,6 +17,7 @@ import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -31,7 +32,7 @@ import publish  # noqa: E402
 
 CELL = 600  # seconds
 DROPPED = ("PYTHONPATH", "TFDS_DATA_DIR", "KERAS_HOME", "LABKIT_CACHE", "LABKIT_RUNS", "MPLBACKEND")
-WHENCE = "import labkit; str(labkit.__file__)"
+COMMIT = "from labkit import training; training.commit()"
 
 
 def main(names):
@@ -41,13 +42,15 @@ def main(names):
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder).resolve()
         address, commit = fork(folder / "fork.git")
+        install(address, commit)
         publish.write_notebooks(address, commit, folder / "colab", names)
         paths = sorted((folder / "colab").rglob("*.ipynb"), key=longest_first)
         print(f"{len(paths)} notebooks, two at a time. Seconds of the first cell, and of all:")
         with ProcessPoolExecutor(2) as pool:
-            for fault in pool.map(run, paths):
+            for fault in pool.map(partial(run, commit=commit), paths):
                 faults += [fault] if fault else []
     after = installed()
+    before.pop("labkit", None)
     faults += changes(before, after)
     print(f"Packages added: {', '.join(sorted(set(after) - set(before))) or 'none'}.")
     for fault in faults:
@@ -62,6 +65,13 @@ def fork(folder):
     publish.git("init", "--quiet", "--bare", folder)
     publish.git("push", "--quiet", folder, f"{commit}:refs/heads/main")
     return addresses.find(str(folder)), commit
+
+
+def install(address, commit):
+    """The package, before two notebooks that run at the same time do it: they find it there."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    source = f"labkit @ git+{address.clone}@{commit}"
+    subprocess.run([*pip, "--force-reinstall", "--no-deps", source], check=True)
 
 
 def longest_first(path):
@@ -105,18 +115,18 @@ def changes(before, after):
 # --- one notebook --------------------------------------------------------------------------------
 
 
-def run(path):
+def run(path, commit):
     """Run a notebook from its first cell to its last; returns what is wrong, or None."""
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell(WHENCE))
-    fault = execute(notebook, path.stem)
+    notebook.cells.append(nbformat.v4.new_code_cell(COMMIT))
+    fault = execute(notebook, path.stem, commit)
     first, *_ = seconds = [took(cell) for cell in notebook.cells if "execution" in cell.metadata]
     name = f"{path.parent.name}/{path.stem}"
     print(f"{first:6.1f} {sum(seconds):6.0f}  {name}{'  FAULT' if fault else ''}", flush=True)
     return f"{name}: {fault}" if fault else None
 
 
-def execute(notebook, name):
+def execute(notebook, name, commit):
     """Run the cells in a new folder with a new home; returns what is wrong, or None."""
     with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
         work, home = Path(folder).resolve() / "content", Path(folder) / "home"
@@ -136,8 +146,8 @@ def execute(notebook, name):
             return f"{where(notebook)}: {error.ename}: {error.evalue}"
         except (CellTimeoutError, DeadKernelError) as error:
             return f"{where(notebook)}: {error}"
-        whence = notebook.cells[-1].outputs[0].data["text/plain"].strip("'")
-        return None if whence.startswith(str(work)) else f"labkit came from {whence}"
+        used = notebook.cells[-1].outputs[0].data["text/plain"].strip("'")
+        return None if commit.startswith(used) else f"labkit is that of commit {used}"
 
 
 def environment(home):

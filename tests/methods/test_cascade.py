@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit import cascade, classes, data, scores
+from labkit import classes, data
+from labkit.analysis import scores
+from labkit.methods import cascade
 
 
 def mask_with(top, left, bottom, right, side=32):

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit import adaptive, losses, training
-from labkit.adaptive import LEVELS, Adaptive, highest, losses_by_level
+from labkit import losses, training
 from labkit.augment import Strength
 from labkit.batches import Batches
+from labkit.methods import adaptive
+from labkit.methods.adaptive import LEVELS, Adaptive, highest, losses_by_level
 
 pytestmark = pytest.mark.usefixtures("eager")
 SETTINGS = {"loss": losses.CrossEntropy(), "bearable": 1.25}

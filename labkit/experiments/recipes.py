@@ -4,10 +4,11 @@ from dataclasses import asdict, dataclass, replace
 
 import keras
 
-from labkit import data, losses, probes, scores, training
-from labkit.adaptive import Adaptive
+from labkit import data, losses, training
+from labkit.analysis import probes, scores
 from labkit.augment import Strength
 from labkit.batches import Batches
+from labkit.methods.adaptive import Adaptive
 from labkit.models import aff, attention, fullres, lft, skips, transunet, unetpp
 from labkit.models.unet import FILTERS, unet_model
 
@@ -21,7 +22,7 @@ LOSSES = {
     "with boundary": lambda: losses.Sum([losses.CrossEntropy(), losses.Boundary()], [1.0, 0.5]),
 }
 AUGMENTATIONS = {
-    "adaptive": "as strong as the network can bear, see labkit.adaptive",
+    "adaptive": "as strong as the network can bear, see labkit.methods.adaptive",
     "apart": "animal and background recoloured each for itself",
 }
 ARCHITECTURES = {

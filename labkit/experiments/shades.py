@@ -8,7 +8,8 @@ coats alone.
 import numpy as np
 import pandas as pd
 
-from labkit import classes, data, metrics, recipes, synthetic, training
+from labkit import classes, data, metrics, synthetic, training
+from labkit.experiments import recipes
 
 COATS = {"varied": {}, "plain": {"shades": 1}}  # how the animals of a training are drawn
 SHADES = (1, 2, 3, 4, 5, 6)

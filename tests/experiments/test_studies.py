@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from labkit import cascade, classes, cli, data, export, ledger, recipes, studies, training, tuning
+from labkit import classes, cli, data, training
+from labkit.experiments import ledger, recipes, studies, tuning
+from labkit.methods import cascade, export
 from labkit.models.unet import unet_model
 from labkit.models.unetpp import unetpp_model
 
@@ -166,7 +168,7 @@ def test_without_a_clone_nothing_is_trained(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(ledger, "LEDGER", tmp_path / "missing" / "runs.jsonl")
     monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("it was trained"))
     assert cli.main(["study", "pruning"]) == 1
-    assert "install labkit from a clone" in capsys.readouterr().err
+    assert "not in a clone of the course" in capsys.readouterr().err
 
 
 @pytest.mark.slow

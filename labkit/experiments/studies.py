@@ -14,8 +14,11 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
-from labkit import augment, cascade, export, profile, pruning, recipes, scores, tuning
+from labkit import augment, profile
+from labkit.analysis import scores
 from labkit.batches import Batches
+from labkit.experiments import recipes, tuning
+from labkit.methods import cascade, export, pruning
 from labkit.models import unetpp
 
 BASE = recipes.SHORT

@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from labkit import attributes, classes, metrics
+from labkit import classes, metrics
+from labkit.analysis import attributes
 
 
-def table(split, pred_masks):
+def per_image(split, pred_masks):
     """Scores and attributes of every image.
 
     Args:
@@ -88,8 +89,8 @@ def associations(rows, names, score="pet IoU", draws=1000, seed=0):
     found = _strengths(ranks)
     columns = ["alone", "low", "high", "others held", "held low", "held high"]
     numbers = [found[0], low[0], high[0], found[1], low[1], high[1]]
-    table = pd.DataFrame(dict(zip(columns, numbers, strict=True)), index=list(names))
-    return table.sort_values("others held", key=abs, ascending=False)
+    coefficients = pd.DataFrame(dict(zip(columns, numbers, strict=True)), index=list(names))
+    return coefficients.sort_values("others held", key=abs, ascending=False)
 
 
 def _strengths(ranks):
@@ -103,7 +104,7 @@ def _strengths(ranks):
     return np.stack([x.T @ y / len(y), np.linalg.lstsq(x, y, rcond=None)[0]])
 
 
-def fifths(rows, name, score="pet IoU"):
+def by_quantile(rows, name, score="pet IoU"):
     """Mean score of the images in each fifth of an attribute, with intervals, lowest first.
 
     Fewer than five groups if many images share a value. The index says from where to where.

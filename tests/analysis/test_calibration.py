@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit import calibration, data
+from labkit import data
+from labkit.analysis import calibration
 
 properties = settings(deadline=None, max_examples=40)
 

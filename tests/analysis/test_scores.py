@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from labkit import classes, data, losses, metrics, scores
-from labkit.scores import Tally
+from labkit import classes, data, losses, metrics
+from labkit.analysis import scores
+from labkit.analysis.scores import Tally
 
 KINDS = ("accuracy", "pet IoU")
 NAMES = {

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit import attributes, classes, data, synthetic
+from labkit import classes, data, synthetic
+from labkit.analysis import attributes
 
 properties = settings(deadline=None, max_examples=30)
 PET, BACKGROUND, BORDER = classes.PET, classes.BACKGROUND, classes.BORDER

@@ -8,9 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from labkit import data, ledger, losses, recipes, training, tuning
+from labkit import data, losses, training
+from labkit.experiments import ledger, recipes, tuning
+from labkit.experiments.recipes import Recipe
 from labkit.models.unet import unet_model
-from labkit.recipes import Recipe
 
 pytestmark = [
     pytest.mark.usefixtures("eager", "short_encoder"),

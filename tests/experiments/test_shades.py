@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from labkit import cli, ledger, shades
+from labkit import cli
+from labkit.experiments import ledger, shades
 
 
 @pytest.fixture(scope="module")
@@ -72,4 +73,4 @@ def test_the_command_looks_for_its_folder_before_it_trains(monkeypatch, tmp_path
     monkeypatch.setattr(ledger, "LEDGER", tmp_path / "nowhere" / "runs.jsonl")
     monkeypatch.setattr(shades, "experiment", lambda *_: pytest.fail("it trained"))
     assert cli.main(["shades"]) == 1
-    assert f"there is no {tmp_path / 'nowhere'}" in capsys.readouterr().err
+    assert f"{tmp_path / 'nowhere'}, where results go, is not in a clone" in capsys.readouterr().err

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from labkit import analysis, data, metrics
+from labkit import data, metrics
+from labkit.analysis import tables
 
 GREY, BLACK, WHITE, RED = [128] * 3, [0] * 3, [255] * 3, [255, 0, 0]
 SPLIT = data.Split(  # three images of 2x2
@@ -32,7 +33,7 @@ PRED_MASKS = np.array([[[0, 1], [1, 1]], [[0, 0], [1, 0]], [[1, 1], [1, 2]]], np
 
 
 def test_table_has_a_row_for_each_image_in_the_split_s_order():
-    rows = analysis.table(SPLIT, PRED_MASKS)
+    rows = tables.per_image(SPLIT, PRED_MASKS)
     assert list(rows.columns) == [
         *("name", "breed", "species", "accuracy", "pet IoU", "background IoU", "border IoU"),
         *("shades", "shade contrast", "background contrast", "pet share", "outline"),
@@ -44,7 +45,7 @@ def test_table_has_a_row_for_each_image_in_the_split_s_order():
 
 
 def test_scores_of_three_images_by_hand():
-    rows = analysis.table(SPLIT, PRED_MASKS)
+    rows = tables.per_image(SPLIT, PRED_MASKS)
     np.testing.assert_allclose(rows["accuracy"], [3 / 4, 1, 3 / 4])
     np.testing.assert_allclose(rows["pet IoU"], [1 / 2, 1, 1])  # the third has no pet: 1
     np.testing.assert_allclose(rows["background IoU"], [2 / 3, 1, 2 / 3])
@@ -55,7 +56,7 @@ def test_scores_of_three_images_by_hand():
 
 
 def test_attributes_are_those_of_image_and_true_mask():
-    rows = analysis.table(SPLIT, PRED_MASKS)
+    rows = tables.per_image(SPLIT, PRED_MASKS)
     assert rows["shades"][0] == 2 and rows["shade contrast"][0] == pytest.approx(100)
     assert rows["shades"][1] == 1 and rows["shade contrast"][1] == pytest.approx(0)
     assert np.isnan(rows["shades"][2])  # no pet
@@ -63,7 +64,7 @@ def test_attributes_are_those_of_image_and_true_mask():
 
 def test_masks_of_another_shape_are_refused():
     with pytest.raises(ValueError, match="make them equal"):
-        analysis.table(SPLIT, PRED_MASKS[:2])
+        tables.per_image(SPLIT, PRED_MASKS[:2])
 
 
 # --- intervals -----------------------------------------------------------------------------------
@@ -71,7 +72,7 @@ def test_masks_of_another_shape_are_refused():
 
 def test_an_interval_holds_its_mean():
     values = np.random.default_rng(0).uniform(0, 1, 50)
-    mean, low, high = analysis.interval(values)
+    mean, low, high = tables.interval(values)
     assert mean == pytest.approx(values.mean())
     assert low < mean < high
     assert all(type(number) is float for number in (mean, low, high))
@@ -79,7 +80,7 @@ def test_an_interval_holds_its_mean():
 
 def test_an_interval_is_that_of_the_normal_approximation():
     values = np.random.default_rng(0).normal(3, 2, 400)
-    mean, low, high = analysis.interval(values, draws=4000)
+    mean, low, high = tables.interval(values, draws=4000)
     error = 1.96 * values.std() / np.sqrt(len(values))
     assert high - mean == pytest.approx(error, rel=0.1)
     assert mean - low == pytest.approx(error, rel=0.1)
@@ -89,7 +90,7 @@ def test_an_interval_of_four_times_the_values_is_half_as_wide():
     values = np.random.default_rng(0).uniform(0, 1, 100)
     widths = []
     for times in (1, 4):
-        _, low, high = analysis.interval(np.tile(values, times), draws=4000)
+        _, low, high = tables.interval(np.tile(values, times), draws=4000)
         widths.append(high - low)
     assert widths[0] / widths[1] == pytest.approx(2, rel=0.1)
 
@@ -98,29 +99,29 @@ def test_an_interval_covers_the_true_mean_in_about_95_of_100_samples():
     covered = 0
     for seed in range(200):
         values = np.random.default_rng(seed).uniform(0, 1, 60)
-        _, low, high = analysis.interval(values, seed, draws=300)
+        _, low, high = tables.interval(values, seed, draws=300)
         covered += low <= 0.5 <= high
     assert 0.90 <= covered / 200 <= 0.99
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_one_another():
     values = np.random.default_rng(0).uniform(0, 1, 20)
-    assert analysis.interval(values, seed=1) == analysis.interval(values, seed=1)
-    assert analysis.interval(values, seed=1) != analysis.interval(values, seed=2)
+    assert tables.interval(values, seed=1) == tables.interval(values, seed=1)
+    assert tables.interval(values, seed=1) != tables.interval(values, seed=2)
 
 
 def test_equal_values_have_an_interval_of_no_width():
-    assert analysis.interval([0.5] * 9) == (0.5, 0.5, 0.5)
+    assert tables.interval([0.5] * 9) == (0.5, 0.5, 0.5)
 
 
 def test_missing_values_are_left_out():
-    assert analysis.interval([1.0, np.nan, 3.0]) == analysis.interval([1.0, 3.0])
+    assert tables.interval([1.0, np.nan, 3.0]) == tables.interval([1.0, 3.0])
 
 
 @pytest.mark.parametrize("values", [[], [np.nan, np.nan]])
 def test_an_interval_of_nothing_is_refused(values):
     with pytest.raises(ValueError, match="no value to take the mean of"):
-        analysis.interval(values)
+        tables.interval(values)
 
 
 # --- groups --------------------------------------------------------------------------------------
@@ -134,18 +135,18 @@ def test_groups_come_worst_first_with_their_size_and_interval():
             "accuracy": [0.9, 0.1, 0.9, 0.5, 0.1, 0.9],
         }
     )
-    summary = analysis.by_group(rows, "breed")
+    summary = tables.by_group(rows, "breed")
     assert list(summary.columns) == ["images", "mean", "low", "high"]
     assert list(summary.index) == ["b", "c", "a"]
     assert list(summary["images"]) == [3, 1, 2]
     np.testing.assert_allclose(summary["mean"], [0.2, 0.5, 0.7])
-    assert tuple(summary.loc["b"][1:]) == analysis.interval([0.1, 0.3, 0.2])
+    assert tuple(summary.loc["b"][1:]) == tables.interval([0.1, 0.3, 0.2])
     assert (summary["low"] <= summary["mean"]).all() and (summary["mean"] <= summary["high"]).all()
-    assert list(analysis.by_group(rows, "breed", "accuracy").index) == ["a", "c", "b"]
+    assert list(tables.by_group(rows, "breed", "accuracy").index) == ["a", "c", "b"]
 
 
 def test_groups_of_a_table_of_predictions():
-    summary = analysis.by_group(analysis.table(SPLIT, PRED_MASKS), "species", "background IoU")
+    summary = tables.by_group(tables.per_image(SPLIT, PRED_MASKS), "species", "background IoU")
     assert list(summary.index) == ["dog", "cat"]
     np.testing.assert_allclose(summary["mean"], [2 / 3, 1])
 
@@ -164,7 +165,7 @@ def drawn_rows(count=400, seed=0):
 
 
 def test_a_borrowed_association_vanishes_with_the_others_held():
-    found = analysis.associations(drawn_rows(), ["shades", "noise", "size"], draws=300)
+    found = tables.associations(drawn_rows(), ["shades", "noise", "size"], draws=300)
     assert found.index[0] == "size"
     shades = found.loc["shades"]
     assert shades["low"] > 0.3
@@ -175,33 +176,33 @@ def test_a_borrowed_association_vanishes_with_the_others_held():
 
 def test_alone_is_spearman_s_correlation():
     rows = drawn_rows(60)
-    found = analysis.associations(rows, ["size", "noise"], draws=20)
+    found = tables.associations(rows, ["size", "noise"], draws=20)
     expected = rows.corr("spearman")["pet IoU"]
     assert found["alone"].to_dict() == pytest.approx(expected[["size", "noise"]].to_dict())
 
 
 def test_more_attributes_make_intervals_wider():
     rows = drawn_rows()
-    one = analysis.associations(rows, ["size"], draws=400).loc["size"]
-    three = analysis.associations(rows, ["size", "noise", "shades"], draws=400).loc["size"]
+    one = tables.associations(rows, ["size"], draws=400).loc["size"]
+    three = tables.associations(rows, ["size", "noise", "shades"], draws=400).loc["size"]
     assert three["high"] - three["low"] > one["high"] - one["low"]
 
 
 def test_what_does_not_vary_has_no_association_and_gaps_are_left_out():
     rows = drawn_rows(50).assign(same=1.0)
     rows.loc[3, "size"] = np.nan
-    found = analysis.associations(rows, ["same", "size"], draws=50)
+    found = tables.associations(rows, ["same", "size"], draws=50)
     assert found.loc["same"].eq(0).all()
     assert found.loc["size", "alone"] > 0.8
 
 
 def test_too_few_images_are_refused():
     with pytest.raises(ValueError, match="2 rows without a NaN"):
-        analysis.associations(drawn_rows(2), ["size"])
+        tables.associations(drawn_rows(2), ["size"])
 
 
 def test_fifths_are_as_many_images_each_from_low_to_high():
     rows = drawn_rows(100)
-    found = analysis.fifths(rows, "size")
+    found = tables.by_quantile(rows, "size")
     assert found["images"].tolist() == [20] * 5
     assert found["mean"].is_monotonic_increasing

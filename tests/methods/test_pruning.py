@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit import losses, pruning
+from labkit import losses
+from labkit.methods import pruning
 from labkit.models import unet
 
 pytestmark = pytest.mark.usefixtures("eager", "short_encoder")

@@ -11,7 +11,9 @@ import hashlib
 import shutil
 from dataclasses import asdict, replace
 
-from labkit import data, recipes, scores, training
+from labkit import data, training
+from labkit.analysis import scores
+from labkit.experiments import recipes
 
 # Settings of a recipe, lowest and highest. Those above 0 are searched by their logarithm.
 SPACE = {
@@ -26,7 +28,7 @@ def search(recipe, split, trials, space=SPACE, seed=0):
     """Try settings of a recipe until there are ``trials``; the first one is the recipe as it is.
 
     Args:
-        recipe: a ``labkit.recipes.Recipe`` with a short budget.
+        recipe: a ``labkit.experiments.recipes.Recipe`` with a short budget.
         split: the train split, a tenth of which is held out to score on.
         trials: how many, with those that an earlier call made.
         space: limits (low, high) by the name of a numeric setting.

@@ -16,7 +16,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from labkit import classes, scores, training
+from labkit import classes, training
+from labkit.analysis import scores
 
 PRECISIONS = {
     ".tflite": ("float32", "float16", "int8 weights", "int8"),
@@ -77,7 +78,7 @@ def load(path):
     """A written file, ready to predict: raw pixels in, logits out, as every model of this course.
 
     Returns:
-        An object with ``predict_on_batch(images)``, so that ``labkit.scores`` and
+        An object with ``predict_on_batch(images)``, so that ``labkit.analysis.scores`` and
         ``labkit.training.predict_masks`` take it in the place of the model.
     """
     path = Path(path)

@@ -2,16 +2,16 @@
 
 import json
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from labkit import data, ledger, recipes
-from labkit.recipes import Recipe
+from labkit import data
+from labkit.experiments import ledger, recipes
+from labkit.experiments.recipes import Recipe
 
-LEDGER = Path(__file__).parents[1] / "book" / "results" / "runs.jsonl"
+LEDGER = ledger.LEDGER
 FIRST = Recipe("mine")
 NAMES = ("accuracy", "mean IoU")
 CLASS_SCORES = {
@@ -52,7 +52,7 @@ def test_rows_come_oldest_first_and_blank_lines_do_no_harm(tmp_path):
 
 
 def test_a_missing_ledger_is_an_error_that_says_how_to_make_one(tmp_path):
-    match = "runs.jsonl is not there: .*`labkit run laboratory`"
+    match = "runs.jsonl does not exist; .*`labkit run laboratory`"
     with pytest.raises(FileNotFoundError, match=match):
         ledger.rows(ledger=tmp_path / "runs.jsonl")
 

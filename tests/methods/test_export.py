@@ -7,7 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from labkit import data, export, scores, training
+from labkit import data, training
+from labkit.analysis import scores
+from labkit.methods import export
 from labkit.models.unet import unet_model
 
 onnx = pytest.mark.skipif(

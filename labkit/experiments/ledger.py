@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from labkit import classes
-from labkit.recipes import Recipe
+from labkit.experiments.recipes import Recipe
 
-LEDGER = Path(__file__).parents[1] / "book" / "results" / "runs.jsonl"  # in a clone
+LEDGER = Path(__file__).with_name("results") / "runs.jsonl"
 
 # Reported by the laboratory work; its IoU and Dice are of class 1, which is the background, and
 # averaged over images.
@@ -56,8 +56,7 @@ def rows(name=None, on="test", ledger=None, on_backend="tensorflow"):
     ledger = Path(ledger or LEDGER)
     if not ledger.exists():
         raise FileNotFoundError(
-            f"{ledger} is not there: install labkit from a clone of the course, whose ledger has "
-            "rows; `labkit run laboratory` adds one"
+            f"{ledger} does not exist; in a clone of the course `labkit run laboratory` makes it"
         )
     kept = [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines() if line]
     if name is None:

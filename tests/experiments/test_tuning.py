@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from labkit import data, recipes, scores, training, tuning
+from labkit import data, training
+from labkit.analysis import scores
+from labkit.experiments import recipes, tuning
 
 RECIPE = replace(recipes.find("short"), name="tiny", epochs=1, image_size=32)
 SPACE = {"learning_rate": (1e-4, 1e-1), "dice": (0.0, 1.0)}

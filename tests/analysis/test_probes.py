@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit import losses, probes
+from labkit import losses
+from labkit.analysis import probes
 from labkit.batches import Batches
 from labkit.models.skips import skip_unet
 from labkit.models.unet import unet_model

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from labkit import data, robustness
+from labkit import data
+from labkit.analysis import robustness
 
 
 @pytest.fixture(scope="module")

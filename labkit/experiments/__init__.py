@@ -1,0 +1,1 @@
+"""Trainings declared as data, and the ledger of their results."""

@@ -1,0 +1,1 @@
+"""Methods beyond the standard recipe: adaptive weights, cascades, pruning, exported files."""
