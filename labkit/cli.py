@@ -59,18 +59,20 @@ def parser():
     )
     grade.add_argument("folder", metavar="FOLDER")
     grade.add_argument("--lab", required=True, choices=LABS, help="what they are answers to")
-    grade.add_argument("--to", default="graded", metavar="FOLDER", help="results; default: graded")
+    grade.add_argument(
+        "--output", default="graded", metavar="FOLDER", help="results; default: graded"
+    )
     grade.add_argument("--hidden", metavar="FILE", help="a Python file with more checks")
     grade.add_argument("--jobs", type=int, default=2, help="notebooks at the same time; default: 2")
     grade.add_argument(
-        "--submissions-are-trusted",
+        "--no-sandbox",
         action="store_true",
         help="run them without isolation where there is neither bubblewrap nor Docker",
     )
     grade.set_defaults(action=grade_folder)
     auto = commands.add_parser("autograder", help="write a lab's zip for Gradescope and otter")
     auto.add_argument("--lab", required=True, choices=LABS)
-    auto.add_argument("--to", default=".", metavar="FOLDER", help="default: the working folder")
+    auto.add_argument("--output", default=".", metavar="FOLDER", help="default: the working folder")
     auto.add_argument("--hidden", metavar="FILE", help="a Python file with more checks")
     auto.set_defaults(action=write_autograder)
     return top
@@ -192,23 +194,23 @@ def grade_folder(options):
 
     if options.jobs < 1:
         raise ValueError(f"jobs is {options.jobs}: use 1 or more")
-    marks = course.grade_class(
+    result = course.grade_class(
         options.folder,
         options.lab,
-        options.to,
+        options.output,
         options.hidden,
         options.jobs,
-        trusted=options.submissions_are_trusted,
+        no_sandbox=options.no_sandbox,
     )
-    stuck = sum(bool(one.problem) for one in marks)
-    print(f"{len(marks)} students, {stuck} of them with a problem: {options.to}/report.html")
+    stuck = sum(bool(one.problem) for one in result)
+    print(f"{len(result)} students, {stuck} of them with a problem: {options.output}/report.html")
 
 
 def write_autograder(options):
     """Write LAB.zip for otter-grader."""
     from labkit.grade import autograder
 
-    print(f"written {autograder.write(options.lab, options.to, options.hidden)}")
+    print(f"written {autograder.write(options.lab, options.output, options.hidden)}")
 
 
 def check_folder(folder):

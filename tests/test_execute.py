@@ -96,7 +96,11 @@ def test_what_has_no_say_in_the_outputs_leaves_a_notebook_in_the_store(course, f
     ],
 )
 def test_what_shapes_the_outputs_makes_a_notebook_stale(course, file, before, after):
-    write(course, "one", "from labkit import metrics\nfrom labkit.experiments import ledger\nmetrics.iou()")
+    write(
+        course,
+        "one",
+        "from labkit import metrics\nfrom labkit.experiments import ledger\nmetrics.iou()",
+    )
     was = key()
     edit(course / file, before, after)
     assert key() != was

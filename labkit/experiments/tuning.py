@@ -54,7 +54,7 @@ def search(recipe, split, trials, space=SPACE, seed=0):
     )
     if not study.trials:
         study.enqueue_trial({name: getattr(recipe, name) for name in space})
-    take_up(study)
+    requeue_interrupted(study)
 
     def try_one(trial):
         variant = suggested(recipe, trial, space)
@@ -120,7 +120,7 @@ def journal(recipe, train, space, seed):
     return JournalStorage(JournalFileBackend(str(folder / f"search-{recipe.name}-{code}.log")))
 
 
-def take_up(study):
+def requeue_interrupted(study):
     """Queue again what was being tried when an earlier call was interrupted."""
     from optuna.trial import TrialState
 

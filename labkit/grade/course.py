@@ -9,14 +9,14 @@ from tqdm import tqdm
 
 from labkit.check.task import Answer
 from labkit.grade import collect, report
-from labkit.grade.marks import Marks, fingerprint, grade
-from labkit.grade.places import find
+from labkit.grade.grader import GradeResult, fingerprint, grade
+from labkit.grade.isolation import select_backend
 from labkit.grade.sandbox import Limits
 from labkit.grade.tasks import hidden_tasks, tasks_of
 
 
-def grade_class(source, lab, to, hidden=None, jobs=2, limits=Limits(), trusted=False):
-    """Grade the notebooks in a folder or a ZIP; returns the ``Marks``, one a student.
+def grade_class(source, lab, to, hidden=None, jobs=2, limits=Limits(), no_sandbox=False):
+    """Grade the notebooks in a folder or a ZIP; returns the ``GradeResult``, one a student.
 
     What was graded to its end before, by the same checks, is taken from ``to``, so an interrupted
     call goes on and late work is added. Writes grades.csv and report.html there.
@@ -28,13 +28,13 @@ def grade_class(source, lab, to, hidden=None, jobs=2, limits=Limits(), trusted=F
         hidden: a Python file with more tasks.
         jobs: submissions at the same time.
         limits: for each submission.
-        trusted: run the notebooks without isolation where there is none.
+        no_sandbox: run the notebooks without isolation where there is none.
 
     Raises:
         ValueError: if there is nothing to grade.
         sandbox.Unsafe: if submissions can't be isolated here.
     """
-    place = find(trusted)
+    backend = select_backend(no_sandbox)
     tasks = tasks_of(lab)
     more = hidden_tasks(hidden, tasks) if hidden else {}
     kept = Path(to) / "kept"
@@ -44,43 +44,43 @@ def grade_class(source, lab, to, hidden=None, jobs=2, limits=Limits(), trusted=F
         files = [kept / f"{fingerprint(one, lab, hidden)}.json" for one in found]
         each = dict(zip(files, found, strict=True))  # of equal notebooks one is graded
 
-        def marks_of(file):
-            return load(file) or save(file, grade(each[file], lab, more, limits, place))
+        def result_of(file):
+            return load(file) or save(file, grade(each[file], lab, more, limits, backend))
 
         with ThreadPoolExecutor(jobs) as pool:
-            graded = list(tqdm(pool.map(marks_of, each), total=len(each), unit="notebook"))
+            graded = list(tqdm(pool.map(result_of, each), total=len(each), unit="notebook"))
     by_file = dict(zip(each, graded, strict=True))
-    all_marks = [named(by_file[file], one) for file, one in zip(files, found, strict=True)]
-    report.write(all_marks, tasks, to)
-    return all_marks
+    results = [named(by_file[file], one) for file, one in zip(files, found, strict=True)]
+    report.write(results, tasks, to)
+    return results
 
 
-def named(marks, submission):
-    """Marks of a notebook as those of this submission, whose other notebooks are noted."""
+def named(result, submission):
+    """A notebook's result as that of this submission, whose other notebooks are noted."""
     also = len(submission.also)
     note = f"{also} more notebook{'s' if also > 1 else ''}, not graded"
-    notes = (note, *marks.notes) if also else marks.notes
-    return replace(marks, student=submission.student, notes=notes)
+    notes = (note, *result.notes) if also else result.notes
+    return replace(result, student=submission.student, notes=notes)
 
 
-def save(file, marks):
-    """Keep marks as JSON, whole or not at all; returns them.
+def save(file, result):
+    """Keep a result as JSON, whole or not at all; returns it.
 
     A problem is not kept: it may be one of a busy machine, and gone the next time.
     """
-    if marks.problem:
-        return marks
+    if result.problem:
+        return result
     work = file.with_suffix(".new")
-    work.write_text(json.dumps(asdict(marks)), encoding="utf-8")
+    work.write_text(json.dumps(asdict(result)), encoding="utf-8")
     work.replace(file)
-    return marks
+    return result
 
 
 def load(file):
-    """Marks that were kept, or None."""
+    """A result that was kept, or None."""
     if not file.exists():
         return None
     kept = json.loads(file.read_text(encoding="utf-8"))
     answers = {number: Answer(**answer) for number, answer in kept.pop("answers").items()}
     lists = {name: tuple(kept.pop(name)) for name in ("notes", "code")}
-    return Marks(**kept, **lists, answers=answers)
+    return GradeResult(**kept, **lists, answers=answers)

@@ -22,28 +22,28 @@ section { border-top: 2px solid #8888; margin-top: 2em; } code { white-space: pr
 """
 
 
-def write(all_marks, tasks, folder):
+def write(results, tasks, folder):
     """Write grades.csv and report.html.
 
     Args:
-        all_marks: ``Marks``, one a student.
+        results: ``GradeResult``, one a student.
         tasks: of the lab, by number.
         folder: where to.
     """
     folder = Path(folder)
     whatever = {"errors": "replace"}  # a submission may hold half a character
     with open(folder / "grades.csv", "w", newline="", encoding="utf-8-sig", **whatever) as file:
-        csv.writer(file).writerows(table(all_marks, tasks))
-    (folder / "report.html").write_text(page(all_marks, tasks), encoding="utf-8", **whatever)
+        csv.writer(file).writerows(table(results, tasks))
+    (folder / "report.html").write_text(page(results, tasks), encoding="utf-8", **whatever)
 
 
-def table(all_marks, tasks):
+def table(results, tasks):
     """Rows of grades.csv: a header, then a line a student; 1 for a task that is done."""
     lines = [["student", "points", *tasks, "problem", "notes"]]
-    for marks in all_marks:
-        done = [int(marks.answers[number].passed) for number in tasks]
-        texts = [safe(text) for text in (marks.student, marks.problem, "; ".join(marks.notes))]
-        lines.append([texts[0], marks.points, *done, *texts[1:]])
+    for result in results:
+        done = [int(result.answers[number].passed) for number in tasks]
+        texts = [safe(text) for text in (result.student, result.problem, "; ".join(result.notes))]
+        lines.append([texts[0], result.points, *done, *texts[1:]])
     return lines
 
 
@@ -52,14 +52,14 @@ def safe(text):
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-def copies(all_marks):
+def copies(results):
     """Pairs of students whose code is nearly the same, and the share that they have in common.
 
     Lines that more than half of the class has are the lab's own, and are left out.
     """
-    often = Counter(line for marks in all_marks for line in marks.code)
-    most = max(2, len(all_marks) / 2)
-    own = {m.student: {line for line in m.code if often[line] <= most} for m in all_marks}
+    often = Counter(line for result in results for line in result.code)
+    most = max(2, len(results) / 2)
+    own = {m.student: {line for line in m.code if often[line] <= most} for m in results}
     found = []
     for (one, lines), (other, more) in combinations(own.items(), 2):
         share = len(lines & more) / max(1, len(lines | more))
@@ -68,62 +68,62 @@ def copies(all_marks):
     return sorted(found, key=lambda pair: -pair[2])
 
 
-def page(all_marks, tasks):
+def page(results, tasks):
     """The whole report as HTML."""
-    parts = [overview(all_marks, tasks), hardest(all_marks, tasks), mistakes(all_marks, tasks)]
-    parts += [near(all_marks), *(feedback(marks) for marks in all_marks)]
+    parts = [overview(results, tasks), hardest(results, tasks), mistakes(results, tasks)]
+    parts += [near(results), *(feedback(result) for result in results)]
     head = f"<meta charset='utf-8'><title>Grades</title><style>{STYLE}</style>"
     view = "<meta name='viewport' content='width=device-width, initial-scale=1'>"
     body = "".join(parts)
     return f"<!doctype html><html lang='en'><head>{head}{view}</head><body>{body}</body></html>"
 
 
-def overview(all_marks, tasks):
-    points = Counter(marks.points for marks in all_marks)
+def overview(results, tasks):
+    points = Counter(result.points for result in results)
     rows = [
-        (f"{n} of {len(tasks)}", points[n], bar(points[n], len(all_marks)))
+        (f"{n} of {len(tasks)}", points[n], bar(points[n], len(results)))
         for n in range(len(tasks) + 1)
     ]
-    stuck = sum(bool(marks.problem) for marks in all_marks)
-    words = f"<p>{stuck} of {len(all_marks)} notebooks did not run to their end.</p>"
+    stuck = sum(bool(result.problem) for result in results)
+    words = f"<p>{stuck} of {len(results)} notebooks did not run to their end.</p>"
     return f"<h1>Grades</h1>{words}<h2>Points</h2>{grid(('points', 'students', ''), rows)}"
 
 
-def hardest(all_marks, tasks):
+def hardest(results, tasks):
     rows = []
     for number, task in tasks.items():
-        states = Counter(marks.answers[number].state for marks in all_marks)
-        done = len(all_marks) - states[WRONG] - states[NOT_YET]
+        states = Counter(result.answers[number].state for result in results)
+        done = len(results) - states[WRONG] - states[NOT_YET]
         name = f"{number} {task.name}"
-        rows.append((done, (name, done, states[WRONG], states[NOT_YET], bar(done, len(all_marks)))))
+        rows.append((done, (name, done, states[WRONG], states[NOT_YET], bar(done, len(results)))))
     ordered = [row for _, row in sorted(rows, key=lambda pair: pair[0])]
     heads = ("task", "done", "not right", "open", "")
     return f"<h2>Tasks, the hardest first</h2>{grid(heads, ordered)}"
 
 
-def mistakes(all_marks, tasks):
-    answers = [marks.answers[number] for marks in all_marks for number in tasks]
+def mistakes(results, tasks):
+    answers = [result.answers[number] for result in results for number in tasks]
     hints = Counter((a.number, a.hint) for a in answers if a.state == WRONG and a.hint)
     rows = [(number, text(hint), count) for (number, hint), count in hints.most_common(10)]
     return f"<h2>The commonest mistakes</h2>{grid(('task', 'hint', 'students'), rows)}"
 
 
-def near(all_marks):
-    rows = [(text(a), text(b), f"{100 * share:.0f} %") for a, b, share in copies(all_marks)]
+def near(results):
+    rows = [(text(a), text(b), f"{100 * share:.0f} %") for a, b, share in copies(results)]
     if not rows:
         return "<h2>Nearly the same</h2><p>No two notebooks are.</p>"
     words = "<p>Of the lines that are not the lab's own. A question to ask, not a verdict.</p>"
     return f"<h2>Nearly the same</h2>{words}{grid(('student', 'student', 'in common'), rows)}"
 
 
-def feedback(marks):
+def feedback(result):
     """What one student may read."""
-    said = [f"<p><b>Problem:</b> {text(marks.problem)}.</p>"] if marks.problem else []
-    for answer in marks.answers.values():
+    said = [f"<p><b>Problem:</b> {text(result.problem)}.</p>"] if result.problem else []
+    for answer in result.answers.values():
         said.append(answer._repr_html_())
-        if written := (marks.words or {}).get(answer.number):
+        if written := (result.words or {}).get(answer.number):
             said.append(f"<blockquote>{text(written[:5000])}</blockquote>")
-    head = f"<h2>{text(marks.student)}: {marks.points} of {len(marks.answers)}</h2>"
+    head = f"<h2>{text(result.student)}: {result.points} of {len(result.answers)}</h2>"
     return f"<section>{head}{''.join(said)}</section>"
 
 

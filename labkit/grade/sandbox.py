@@ -37,7 +37,7 @@ class Limits:
     """What one submission may use.
 
     Attributes:
-        cpu_seconds: of computing in all its processes, so that a busy machine costs no marks.
+        cpu_seconds: of computing in all its processes, so that a busy machine costs no result.
         seconds: from its start to its end, for those that only wait.
         memory: bytes in all its processes together, files in memory not counted.
         processes: at the same time, threads not counted.
@@ -253,7 +253,7 @@ def family(pid):
     return found
 
 
-def told(pid, file):
+def read_proc(pid, file):
     """What the system tells of a process, b"" if it has ended. Its name can be any bytes."""
     try:
         return (Path("/proc") / str(pid) / file).read_bytes()
@@ -263,7 +263,7 @@ def told(pid, file):
 
 def stat(pid):
     """Fields of a process behind its name, from its state on; none if it has ended."""
-    return told(pid, "stat").rpartition(b")")[2].split()
+    return read_proc(pid, "stat").rpartition(b")")[2].split()
 
 
 def parent_of(pid):
@@ -283,5 +283,5 @@ def memory(pid):
     The kernel's tables of a process's pages count: they grow where nothing but zeros is read.
     """
     counted = (b"RssAnon:", b"RssShmem:", b"VmPTE:")
-    lines = told(pid, "status").split(b"\n")  # a name may hold any other end of a line
+    lines = read_proc(pid, "status").split(b"\n")  # a name may hold any other end of a line
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(counted))

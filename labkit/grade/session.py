@@ -5,7 +5,7 @@ import json
 
 from labkit.check.task import NotDone, Outcome
 from labkit.grade.sandbox import Limits, Sandbox
-from labkit.grade.wire import MOST, pack, unpack
+from labkit.grade.serialization import MOST, decode, encode
 
 
 class Ended(RuntimeError):
@@ -19,11 +19,11 @@ class Session:
 
     Args:
         limits: what it may use.
-        place: where it runs: ``Sandbox``, or a class like it.
+        backend: where it runs: ``Sandbox``, or a class like it.
     """
 
-    def __init__(self, limits=Limits(), place=Sandbox):
-        self.sandbox = place("labkit.grade.worker", limits)
+    def __init__(self, limits=Limits(), backend=Sandbox):
+        self.sandbox = backend("labkit.grade.worker", limits)
 
     def __enter__(self):
         return self
@@ -47,7 +47,7 @@ class Session:
         """
         what = {"lab": lab, "number": task.number}
         if lab is None:
-            what = {"cases": [pack(case) for case in task.cases]}
+            what = {"cases": [encode(case) for case in task.cases]}
         replies = as_list(self.ask("attempt", name=name, **what), len(task.cases))
         try:
             return [as_outcome(reply) for reply in replies]
@@ -58,7 +58,7 @@ class Session:
         """The value of a variable, ``...`` if it is not set."""
         found = self.ask("value", name=name)
         try:
-            return ... if found is None else unpack(found)
+            return ... if found is None else decode(found)
         except ValueError:
             return ...
 
@@ -92,7 +92,7 @@ def as_list(found, length):
 def as_outcome(reply):
     """An ``Outcome`` from a reply."""
     error = None if reply["error"] is None else as_error(*map(str, reply["error"]))
-    return Outcome(unpack(reply["value"]), error, bool(reply["changed"]))
+    return Outcome(decode(reply["value"]), error, bool(reply["changed"]))
 
 
 def as_error(name, text):

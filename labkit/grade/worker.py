@@ -10,7 +10,7 @@ changed all of it.
 import json
 import os
 
-from labkit.grade.wire import pack, text_of, unpack
+from labkit.grade.serialization import decode, encode, text_of
 
 
 def main():
@@ -47,9 +47,9 @@ class Work:
         return None if error is None else ": ".join(name_and_text(error))
 
     def value(self, name):
-        """A variable of the notebook, packed; None if it is not set."""
+        """A variable of the notebook, encoded; None if it is not set."""
         found = self.shell.user_ns.get(name, ...)
-        return None if found is ... else pack(found)
+        return None if found is ... else encode(found)
 
     def attempt(self, name, cases=None, lab=None, number=None):
         """Outcomes of a function: for given cases, or for those of a task of labkit's own."""
@@ -61,17 +61,17 @@ class Work:
 
             task = tasks(importlib.import_module(f"labkit.check.{lab}"))[number]
         else:
-            task = Task("", name, "", tuple(map(unpack, cases)), right=None)
+            task = Task("", name, "", tuple(map(decode, cases)), right=None)
         function = self.shell.user_ns.get(name)
         if not callable(function):
-            missing = {"value": pack(None), "error": ["NotDone", name], "changed": False}
+            missing = {"value": encode(None), "error": ["NotDone", name], "changed": False}
             return [missing] * len(task.cases)
         return [as_reply(task.attempt(function, case)) for case in task.cases]
 
 
 def as_reply(outcome):
     error = None if outcome.error is None else name_and_text(outcome.error)
-    return {"value": pack(outcome.value), "error": error, "changed": outcome.changed}
+    return {"value": encode(outcome.value), "error": error, "changed": outcome.changed}
 
 
 def name_and_text(error):

@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from labkit.check import Task
 from labkit.check.writing import Question
-from labkit.grade import collect, container, course, marks, sandbox
+from labkit.grade import collect, container, course, grader, sandbox
 
 TASKS = {
     "9.1": Task(
@@ -30,7 +30,7 @@ GOOD = "def double(x):\n    return x + x\n\nwhy = 'because it is so'"
 @pytest.fixture(autouse=True)
 def small_lab(monkeypatch):
     """The tasks above in the place of a lab's; their cases are sent into the sandbox."""
-    for module in (marks, course):
+    for module in (grader, course):
         monkeypatch.setattr(module, "tasks_of", lambda lab: TASKS)
 
 

@@ -140,7 +140,7 @@ def test_a_hidden_check_of_another_lab_is_refused(tmp_path):
 
 def test_without_otter_the_command_says_how_to_install_it(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert cli.main(["autograder", "--lab", "metrics", "--to", str(tmp_path)]) == 1
+    assert cli.main(["autograder", "--lab", "metrics", "--output", str(tmp_path)]) == 1
     assert 'pip install "otter-grader>=7,<8"' in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import GOOD
 
 from labkit.grade import collect
-from labkit.grade.marks import grade
+from labkit.grade.grader import grade
 
 V3 = {
     "nbformat": 3,

@@ -13,8 +13,8 @@ from conftest import GOOD, TASKS
 
 from labkit import cli
 from labkit.check.task import DONE, NOT_YET, WRONG, Answer
-from labkit.grade import course, marks, report, sandbox
-from labkit.grade.marks import Marks
+from labkit.grade import course, grader, report, sandbox
+from labkit.grade.grader import GradeResult
 from labkit.grade.tasks import hidden_tasks
 
 CLASS = {
@@ -37,8 +37,8 @@ def test_a_class_is_graded_to_the_expected_table(write, tmp_path, monkeypatch, c
     for student, cells in CLASS.items():
         write(*cells, name=f"{student}.ipynb")
     to = tmp_path / "graded"
-    monkeypatch.setattr(marks, "judged", without_lab(marks.judged))
-    assert cli.main(["grade", str(tmp_path / "class"), "--lab", "metrics", "--to", str(to)]) == 0
+    monkeypatch.setattr(grader, "judged", without_lab(grader.judged))
+    assert cli.main(["grade", f"{tmp_path}/class", "--lab", "metrics", "--output", str(to)]) == 0
     assert "6 students, 1 of them with a problem" in capsys.readouterr().out
     lines = read(to)
     points = {
@@ -67,7 +67,7 @@ def test_what_was_graded_is_kept_and_late_work_is_added(write, tmp_path, monkeyp
 
     def noted(submission, *args):
         asked.append(submission.student)
-        return marks.grade(submission, *args)
+        return grader.grade(submission, *args)
 
     monkeypatch.setattr(course, "grade", noted)
     to = tmp_path / "graded"
@@ -86,7 +86,7 @@ def test_the_first_cell_of_a_notebook_from_colab_costs_no_point(write):
     """It fetches the course, which can't be done in a sandbox and need not."""
     address = addresses.find("https://github.com/name/course")
     words, code = publish.set_up("04", address, "0" * 40, [])
-    found = marks.grade(write(code.source, GOOD), None)
+    found = grader.grade(write(code.source, GOOD), None)
     assert (found.points, found.problem) == (2, "")
 
 
@@ -96,15 +96,15 @@ def test_two_students_with_one_file_are_both_in_the_table(write, tmp_path, monke
     def slow(submission, *_):
         asked.append(submission.student)
         time.sleep(0.3)  # so that a second one would begin before the first has ended
-        return Marks(submission.student, answers_of(DONE, DONE), notes=("a note",))
+        return GradeResult(submission.student, answers_of(DONE, DONE), notes=("a note",))
 
-    monkeypatch.setattr(course, "find", lambda trusted: None)
+    monkeypatch.setattr(course, "select_backend", lambda no_sandbox: None)
     monkeypatch.setattr(course, "grade", slow)
     write("old = 1", name="a/old.ipynb")
     new = write(GOOD, name="a/new.ipynb").path
     os.utime(new.with_name("old.ipynb"), (0, 0))
     shutil.copy(new, tmp_path / "class" / "b.ipynb")
-    for _ in range(2):  # the second time, the marks were kept
+    for _ in range(2):  # the second time, the result were kept
         found = course.grade_class(tmp_path / "class", None, tmp_path / "graded", jobs=2)
         assert [one.student for one in found] == ["a", "b"] and len(asked) == 1
         assert [one.notes for one in found] == [
@@ -117,9 +117,9 @@ def test_a_problem_is_not_kept(write, tmp_path, monkeypatch):
     problems = ["took longer than 900 s", ""]
 
     def now(submission, *_):
-        return Marks(submission.student, answers_of(DONE, DONE), problems.pop(0))
+        return GradeResult(submission.student, answers_of(DONE, DONE), problems.pop(0))
 
-    monkeypatch.setattr(course, "find", lambda trusted: None)
+    monkeypatch.setattr(course, "select_backend", lambda no_sandbox: None)
     monkeypatch.setattr(course, "grade", now)
     write(GOOD)
     found = [course.grade_class(tmp_path / "class", None, tmp_path / "graded") for _ in range(3)]
@@ -135,7 +135,7 @@ def test_without_isolation_nothing_is_run(write, tmp_path, monkeypatch, capsys):
 
 
 def test_hidden_checks_of_another_lab_are_refused(write, tmp_path, monkeypatch):
-    monkeypatch.setattr(course, "find", lambda trusted: None)
+    monkeypatch.setattr(course, "select_backend", lambda no_sandbox: None)
     hidden = tmp_path / "hidden.py"
     hidden.write_text(
         "from labkit.check import Task\nt = Task('8.1', 'f', '', cases=((1,),), right=abs)"
@@ -177,9 +177,9 @@ def answers_of(first, second, hint="This is the square."):
 
 def test_the_report_counts_and_orders():
     everybody = [
-        Marks("a", answers_of(DONE, WRONG)),
-        Marks("b", answers_of(DONE, WRONG)),
-        Marks("c", answers_of(NOT_YET, NOT_YET), problem="computed for longer than 6 s"),
+        GradeResult("a", answers_of(DONE, WRONG)),
+        GradeResult("b", answers_of(DONE, WRONG)),
+        GradeResult("c", answers_of(NOT_YET, NOT_YET), problem="computed for longer than 6 s"),
     ]
     page = report.page(everybody, TASKS)
     assert "1 of 3 notebooks did not run" in page
@@ -190,14 +190,14 @@ def test_the_report_counts_and_orders():
 
 def test_nothing_of_a_submission_is_html_in_the_report():
     bad = "<script>alert(1)</script>"
-    marks_of = Marks(bad, answers_of(WRONG, DONE, bad), bad, (bad,), {"9.2": bad}, (bad,) * 9)
-    assert "<script>" not in report.page([marks_of, marks_of], TASKS)
+    result = GradeResult(bad, answers_of(WRONG, DONE, bad), bad, (bad,), {"9.2": bad}, (bad,) * 9)
+    assert "<script>" not in report.page([result, result], TASKS)
 
 
 def test_no_text_of_a_submission_keeps_the_report_from_being_written(tmp_path):
     half = "half a character: \ud800"
-    marks_of = Marks(half, answers_of(WRONG, DONE, half), half, (half,), {"9.2": half})
-    report.write([marks_of], TASKS, tmp_path)
+    result = GradeResult(half, answers_of(WRONG, DONE, half), half, (half,), {"9.2": half})
+    report.write([result], TASKS, tmp_path)
     assert read(tmp_path)["half a character: ?"]["points"] == "1"
     assert "half a character: ?" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
@@ -207,17 +207,17 @@ def test_copies_are_found_and_the_lab_s_own_lines_are_not_counted():
     one = tuple(f"one line {n}" for n in range(10))
     other = tuple(f"other line {n}" for n in range(10))
     everybody = [
-        Marks("a", {}, code=own + one),
-        Marks("b", {}, code=own + one + ("x = 1",)),
-        Marks("c", {}, code=own + other),
-        Marks("d", {}, code=own),
-        Marks("e", {}, code=own),
+        GradeResult("a", {}, code=own + one),
+        GradeResult("b", {}, code=own + one + ("x = 1",)),
+        GradeResult("c", {}, code=own + other),
+        GradeResult("d", {}, code=own),
+        GradeResult("e", {}, code=own),
     ]
     assert [pair[:2] for pair in report.copies(everybody)] == [("a", "b")]
 
 
 def test_marks_are_kept_as_they_are(tmp_path):
-    before = Marks("a", answers_of(DONE, WRONG), "", ("note",), {"9.2": "кот"}, ("x = 1",))
+    before = GradeResult("a", answers_of(DONE, WRONG), "", ("note",), {"9.2": "кот"}, ("x = 1",))
     course.save(tmp_path / "x.json", before)
     assert json.loads((tmp_path / "x.json").read_text())["student"] == "a"
     assert course.load(tmp_path / "x.json") == before

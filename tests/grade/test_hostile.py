@@ -1,4 +1,4 @@
-"""Submissions that want more than marks: each gets a row with a reason, and no point too many."""
+"""Submissions that want more than result: each gets a row with a reason, and no point too many."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ import pytest
 from conftest import GOOD, TASKS
 
 from labkit.check import Task
-from labkit.grade.marks import grade
+from labkit.grade.grader import grade
 from labkit.grade.sandbox import CALLS, Limits
 from labkit.grade.session import Ended, Session
 
@@ -87,19 +87,19 @@ ENDED_FEW = few(
 def test_what_breaks_a_limit_is_ended_and_told(place, write, name):
     cells, reason = ENDED[name]
     limits = Limits(**vars(TIGHT) | SHORT.get(name.split()[0], {}))
-    found = grade(write(*cells), None, limits=limits, place=place)
+    found = grade(write(*cells), None, limits=limits, backend=place)
     assert found.points == 0
     assert found.problem and reason in found.problem
 
 
 def test_what_can_not_be_watched_is_ended(place, write, monkeypatch):
     monkeypatch.setattr(place, "used", lambda self: 1 / 0)
-    found = grade(write("import time\ntime.sleep(20)", GOOD), None, place=place)
+    found = grade(write("import time\ntime.sleep(20)", GOOD), None, backend=place)
     assert (found.points, found.problem) == (0, "could not be watched: ZeroDivisionError")
 
 
 def test_a_reply_that_was_under_way_does_not_count(place):
-    with Session(place=place) as session:
+    with Session(backend=place) as session:
         assert session.run(["x = 1"]) == [None]
         session.sandbox.ended = "took more memory"
         with pytest.raises(Ended, match="took more memory"):
@@ -144,7 +144,7 @@ HARMLESS_FEW = few(
 
 @pytest.mark.parametrize("name", HARMLESS_FEW)
 def test_what_does_no_harm_costs_nothing(place, write, name):
-    found = grade(write(HARMLESS[name], GOOD), None, limits=TIGHT, place=place)
+    found = grade(write(HARMLESS[name], GOOD), None, limits=TIGHT, backend=place)
     assert (found.points, found.problem) == (2, "")
 
 
@@ -153,7 +153,7 @@ def test_nothing_outlives_its_submission(place, write):
     grade(
         write(f"import subprocess\nsubprocess.Popen('{mark}'.split(), start_new_session=True)"),
         None,
-        place=place,
+        backend=place,
     )
     running = [
         path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -187,7 +187,7 @@ def test_it_sees_no_other_submission_no_home_and_no_check(place, write, tmp_path
     places = [str(place) for place in (other.path, other.path.parent, hidden)]
     places += [str(Path.home() / ".ssh"), str(Path(__file__).parents[2] / "book"), "/etc/shadow"]
     spy = write(LOOK.replace("PLACES", repr(places)), name="spy.ipynb")
-    found = grade(spy, None, place=place)
+    found = grade(spy, None, backend=place)
     assert found.problem == "" and found.words["9.2"] == ""
 
 
@@ -203,7 +203,7 @@ try:
 except OSError:
     why = 'the disk is full'
 """
-    assert grade(write(fill), None, limits=TIGHT, place=place).words["9.2"] == "the disk is full"
+    assert grade(write(fill), None, limits=TIGHT, backend=place).words["9.2"] == "the disk is full"
 
 
 # Memory that belongs to no process, so that whoever counts by process does not see it.
@@ -300,7 +300,7 @@ why = 'it was refused' if found == -1 else 'all was written'
 @pytest.mark.skipif(platform.machine() not in CALLS, reason="no filter for this processor")
 @pytest.mark.parametrize("name", few(NOBODYS, "memfd"))
 def test_memory_of_no_process_is_limited_too(place, write, name):
-    found = grade(write(NOBODYS[name]), None, limits=TIGHT, place=place)
+    found = grade(write(NOBODYS[name]), None, limits=TIGHT, backend=place)
     assert "memory" in found.problem or found.words["9.2"] == "it was refused"
 
 
@@ -315,7 +315,7 @@ def test_it_changes_nothing_outside(place, write):
     found = grade(
         write(overwrite, "import shutil\nshutil.rmtree('/', ignore_errors=True)", GOOD),
         None,
-        place=place,
+        backend=place,
     )
     assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in files] == before
     assert not Path("/x").exists() and not Path("/usr/x").exists()
@@ -324,7 +324,7 @@ def test_it_changes_nothing_outside(place, write):
 
 def test_environment_and_arguments_tell_nothing(place, write, monkeypatch):
     monkeypatch.setenv("TEACHERS_TOKEN", "secret")
-    found = grade(write("import os\nwhy = ' '.join(sorted(os.environ))"), None, place=place)
+    found = grade(write("import os\nwhy = ' '.join(sorted(os.environ))"), None, backend=place)
     assert "TEACHERS_TOKEN" not in found.words["9.2"]
 
 
@@ -366,7 +366,7 @@ CHEATS_FEW = few(
 
 @pytest.mark.parametrize("name", CHEATS_FEW)
 def test_no_score_is_gained(place, write, name):
-    found = grade(write(CHEATS[name]), None, limits=Limits(memory=1024**3), place=place)
+    found = grade(write(CHEATS[name]), None, limits=Limits(memory=1024**3), backend=place)
     assert found.points == 0
 
 
@@ -375,16 +375,16 @@ MORE = {"9.1": Task("9.1", "double", "", cases=((2.5,),), right=lambda value: 2 
 
 def test_a_changed_worker_is_believed_for_data_alone(place, write):
     """Without which the collection above would try nothing."""
-    found = grade(write(WORK + "says({'number': '5'}, {'number': '5'})"), None, place=place)
+    found = grade(write(WORK + "says({'number': '5'}, {'number': '5'})"), None, backend=place)
     assert found.answers["9.1"].got == "5"
 
 
 def test_a_hidden_check_stays_outside_and_counts(place, write):
-    assert grade(write(GOOD), None, MORE, place=place).points == 2
+    assert grade(write(GOOD), None, MORE, backend=place).points == 2
     by_heart = (
         "def double(x):\n    return [2, 4, 6] if hasattr(x, 'shape') else 14\n\nwhy = 'a b c'"
     )
-    found = grade(write(by_heart), None, MORE, place=place)
+    found = grade(write(by_heart), None, MORE, backend=place)
     assert found.points == 1
     assert found.answers["9.1"].hint == "A hidden check is not passed."
     assert "2.5" not in repr(found)
@@ -413,13 +413,13 @@ Work.attempt = attempt
 def test_a_hidden_case_is_told_nowhere(place, write, monkeypatch, name):
     halve = Task("9.3", "halve", "", cases=((1,), (2,)), right=lambda value: value / 2)
     monkeypatch.setitem(TASKS, "9.3", halve)
-    found = grade(write(TELLS[name]), None, MORE, place=place)
+    found = grade(write(TELLS[name]), None, MORE, backend=place)
     assert "2.5" not in repr(found)
 
 
 def test_who_ends_in_a_hidden_check_has_not_passed_it(place, write):
     ends = "import os\ndef double(x):\n    return os._exit(0) if str(x) == '2.5' else 2 * x"
-    found = grade(write(GOOD, ends), None, MORE, place=place)
+    found = grade(write(GOOD, ends), None, MORE, backend=place)
     assert (found.points, found.problem) == (1, "it ended its process")
 
 
@@ -437,5 +437,5 @@ def test_who_ends_in_a_hidden_check_has_not_passed_it(place, write):
     ],
 )
 def test_looking_for_the_answer_is_noted(place, write, code, said):
-    found = grade(write(GOOD, code), None, place=place)
+    found = grade(write(GOOD, code), None, backend=place)
     assert found.notes == (f"its code says {said}",)

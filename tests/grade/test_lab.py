@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.grading import partly_solved
 from labkit.grade import collect
-from labkit.grade.marks import grade
+from labkit.grade.grader import grade
 
 
 @pytest.fixture(autouse=True)

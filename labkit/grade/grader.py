@@ -1,4 +1,4 @@
-"""The marks of one submission: its cells are run in a sandbox, its answers are judged outside."""
+"""The result of one submission: its cells are run in a sandbox, its answers are judged outside."""
 
 import hashlib
 import importlib
@@ -20,7 +20,7 @@ PEEKING = re.compile(
 
 
 @dataclass(frozen=True)
-class Marks:
+class GradeResult:
     """What a submission gets.
 
     Attributes:
@@ -45,33 +45,33 @@ class Marks:
         return sum(answer.passed for answer in self.answers.values())
 
 
-def grade(submission, lab, hidden=None, limits=Limits(), place=Sandbox):
-    """The ``Marks`` of a submission. Never raises because of what it holds.
+def grade(submission, lab, hidden=None, limits=Limits(), backend=Sandbox):
+    """The ``GradeResult`` of a submission. Never raises because of what it holds.
 
     Args:
         submission: a ``collect.Submission``.
         lab: a module of ``labkit.check``, such as "metrics".
         hidden: more ``Task`` objects by number (``hidden_tasks``); an answer has to pass both.
         limits: of the sandbox.
-        place: as for ``session.Session``.
+        backend: as for ``session.Session``.
     """
     tasks = tasks_of(lab)
     none = {number: Answer(number, task.name, NOT_YET) for number, task in tasks.items()}
     try:
         cells = code_cells(submission.path)
     except (Unreadable, OSError) as problem:
-        return Marks(submission.student, none, str(problem))
+        return GradeResult(submission.student, none, str(problem))
     code = tuple(sorted({line.strip() for cell in cells for line in cell.splitlines()} - {""}))
     peeking = sorted({match.group() for match in PEEKING.finditer("\n".join(cells))})
     notes = (f"its code says {', '.join(peeking)}",) if peeking else ()
-    marks = Marks(submission.student, none, notes=notes, code=code)
+    result = GradeResult(submission.student, none, notes=notes, code=code)
     # Started here: that there is no sandbox is not the submission's fault.
-    return run(marks, cells, tasks, lab, hidden or {}, Session(limits, place))
+    return run(result, cells, tasks, lab, hidden or {}, Session(limits, backend))
 
 
-def run(marks, cells, tasks, lab, hidden, session):
-    """The same marks with answers in them, as far as the submission got."""
-    answers, words, problem = dict(marks.answers), {}, ""
+def run(result, cells, tasks, lab, hidden, session):
+    """The same result with answers in it, as far as the submission got."""
+    answers, words, problem = dict(result.answers), {}, ""
     try:
         with session:
             session.run(cells)
@@ -87,7 +87,7 @@ def run(marks, cells, tasks, lab, hidden, session):
     except Exception as error:  # what comes out may be made to break whoever judges it
         problem = f"its answers can't be judged: {type(error).__name__}"
     written = {number: text for number, text in words.items() if isinstance(text, str)}
-    return replace(marks, answers=answers, problem=problem, words=written)
+    return replace(result, answers=answers, problem=problem, words=written)
 
 
 def judged(session, task, lab):
@@ -109,7 +109,7 @@ def ask_hidden(answers, tasks, hidden, session):
 
 
 def fingerprint(submission, lab, hidden_file=None):
-    """Stands for all that marks depend on: the notebook, the checks, the hidden checks."""
+    """Stands for all that a result depends on: the notebook, the checks, the hidden checks."""
     files = [
         submission.path,
         *Path(importlib.import_module("labkit.check").__file__).parent.glob("*.py"),

@@ -10,11 +10,11 @@ from labkit.grade import container, sandbox
 from labkit.grade.sandbox import SETTINGS, Sandbox, Unsafe
 
 
-def find(trusted=False):
+def select_backend(no_sandbox=False):
     """A class to make sandboxes with.
 
     Args:
-        trusted: give ``Open`` where nothing can isolate.
+        no_sandbox: give ``Unsandboxed`` where nothing can isolate.
 
     Raises:
         Unsafe: if nothing can isolate here; the text has the remedies.
@@ -26,15 +26,15 @@ def find(trusted=False):
             return kind
         except Unsafe as reason:
             reasons.append(str(reason))
-    if trusted:
-        return Open
+    if no_sandbox:
+        return Unsandboxed
     raise Unsafe(
         f"a submission could read and change your files: {'; '.join(reasons)}. Get one of the two. "
-        "If you know every line of the notebooks: --submissions-are-trusted"
+        "If you know every line of the notebooks: --no-sandbox"
     )
 
 
-class Open(Sandbox):
+class Unsandboxed(Sandbox):
     """No isolation at all, for code that is trusted: a folder of its own, and limits.
 
     Those on time, computing, processes and memory hold on Linux; where there is no ``/proc``, as on

@@ -8,7 +8,7 @@ import numpy as np
 MOST = 64 * 1024 * 1024  # bytes of one message
 
 
-def pack(value):
+def encode(value):
     """A value as what JSON can hold; what has no form of its own becomes {"other": its text}."""
     if value is None or isinstance(value, bool | str):
         return {"plain": value}
@@ -18,9 +18,9 @@ def pack(value):
         return {"number": int.__repr__(value)}
     if isinstance(value, tuple | list):
         kind = "tuple" if isinstance(value, tuple) else "list"
-        return {kind: [pack(part) for part in value]}
+        return {kind: [encode(part) for part in value]}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {"dict": {key: pack(part) for key, part in value.items()}}
+        return {"dict": {key: encode(part) for key, part in value.items()}}
     if (found := as_array(value)) is not None:
         file = io.BytesIO()
         np.save(file, found, allow_pickle=False)
@@ -28,15 +28,15 @@ def pack(value):
     return {"other": text_of(value)}
 
 
-def unpack(packed):
-    """What ``pack`` was given. Raises ValueError for anything that it did not make."""
-    if not isinstance(packed, dict) or len(packed) != 1:
-        raise ValueError(f"not a packed value: {str(packed)[:80]}")
-    ((kind, held),) = packed.items()
+def decode(encoded):
+    """What ``encode`` was given. Raises ValueError for anything that it did not make."""
+    if not isinstance(encoded, dict) or len(encoded) != 1:
+        raise ValueError(f"not an encoded value: {str(encoded)[:80]}")
+    ((kind, held),) = encoded.items()
     try:
-        return UNPACK[kind](held)
+        return DECODE[kind](held)
     except (KeyError, TypeError, AttributeError, EOFError, RecursionError) as error:
-        raise ValueError(f"not a packed value: {str(packed)[:80]}") from error
+        raise ValueError(f"not an encoded value: {str(encoded)[:80]}") from error
 
 
 def number(text):
@@ -69,12 +69,12 @@ class Other:
         return self.text
 
 
-UNPACK = {
+DECODE = {
     "plain": plain,
     "number": number,
-    "tuple": lambda parts: tuple(map(unpack, parts)),
-    "list": lambda parts: list(map(unpack, parts)),
-    "dict": lambda parts: {str(key): unpack(part) for key, part in parts.items()},
+    "tuple": lambda parts: tuple(map(decode, parts)),
+    "list": lambda parts: list(map(decode, parts)),
+    "dict": lambda parts: {str(key): decode(part) for key, part in parts.items()},
     "array": from_bytes,
     "other": Other,
 }

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from conftest import GOOD
 
-from labkit.grade import container, places, sandbox
-from labkit.grade.marks import grade
+from labkit.grade import container, isolation, sandbox
+from labkit.grade.grader import grade
 from labkit.grade.sandbox import Limits, Unsafe
 
 
@@ -23,37 +23,37 @@ def refuse():
 def test_bubblewrap_comes_before_docker(monkeypatch):
     monkeypatch.setattr(sandbox, "check", lambda: None)
     monkeypatch.setattr(container, "check", lambda: None)
-    assert places.find() is sandbox.Sandbox
+    assert isolation.select_backend() is sandbox.Sandbox
     monkeypatch.setattr(sandbox, "check", refuse)
-    assert places.find() is container.Container
+    assert isolation.select_backend() is container.Container
 
 
 def test_who_trusts_the_submissions_still_isolates_them_where_that_is_possible(monkeypatch):
     monkeypatch.setattr(sandbox, "check", lambda: None)
-    assert places.find(trusted=True) is sandbox.Sandbox
+    assert isolation.select_backend(no_sandbox=True) is sandbox.Sandbox
 
 
 @pytest.mark.usefixtures("nothing_here")
 def test_with_neither_the_way_out_is_told():
-    with pytest.raises(Unsafe, match="bubblewrap.*Docker.*--submissions-are-trusted"):
-        places.find()
-    assert places.find(trusted=True) is places.Open
+    with pytest.raises(Unsafe, match="bubblewrap.*Docker.*--no-sandbox"):
+        isolation.select_backend()
+    assert isolation.select_backend(no_sandbox=True) is isolation.Unsandboxed
 
 
 ENDLESS = "while True:\n    pass"
 
 
 def test_a_trusted_submission_is_graded_and_its_time_is_limited(write):
-    assert grade(write(GOOD), None, place=places.Open).points == 2
+    assert grade(write(GOOD), None, backend=isolation.Unsandboxed).points == 2
     waits = write("import time\ntime.sleep(1000)")
-    found = grade(waits, None, limits=Limits(seconds=5), place=places.Open)
+    found = grade(waits, None, limits=Limits(seconds=5), backend=isolation.Unsandboxed)
     assert found.problem == "took longer than 5 s"
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="the system tells of no process")
 def test_the_computing_of_a_trusted_submission_is_limited_where_it_can_be_seen(write):
     limits = Limits(cpu_seconds=1, seconds=60)
-    found = grade(write(ENDLESS), None, limits=limits, place=places.Open)
+    found = grade(write(ENDLESS), None, limits=limits, backend=isolation.Unsandboxed)
     assert found.problem == "computed for longer than 1 s"
 
 
@@ -99,7 +99,7 @@ def test_a_sandbox_that_does_not_start_is_not_the_submission_s_fault(write):
         raise OSError("no sandbox today")
 
     with pytest.raises(OSError, match="no sandbox today"):
-        grade(write(GOOD), None, place=broken)
+        grade(write(GOOD), None, backend=broken)
 
 
 def test_the_image_has_the_versions_that_are_here():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from labkit.grade.wire import Other, pack, unpack
+from labkit.grade.serialization import Other, decode, encode
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 values = st.recursive(
@@ -19,7 +19,7 @@ values = st.recursive(
 
 
 def through(value):
-    return unpack(json.loads(json.dumps(pack(value))))
+    return decode(json.loads(json.dumps(encode(value))))
 
 
 @given(values)
@@ -73,7 +73,7 @@ def test_numbers_are_numbers_of_whatever_length_and_kind():
 @given(st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
 def test_anything_else_is_refused_with_one_kind_of_error(value):
     try:
-        unpack(value)
+        decode(value)
     except ValueError:
         return
     assert isinstance(value, dict) and len(value) == 1
@@ -97,4 +97,4 @@ def test_anything_else_is_refused_with_one_kind_of_error(value):
 )
 def test_nothing_that_comes_in_is_executed(bad):
     with pytest.raises(ValueError):
-        unpack(bad)
+        decode(bad)
