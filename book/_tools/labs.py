@@ -5,6 +5,7 @@
 
 A chapter marks what the lab needs by tags of its cells:
 
+    text-4.1    the text of that task, which the page leaves out
     task-4.1    the solution of that task; the lab has its text, a stub and a check in its place
     book-only   is left out of the lab, such as a long training
 """
@@ -64,15 +65,20 @@ def tags(cell):
 
 def number_of(cell):
     """The task that a cell solves, such as "4.1", or None."""
-    return next((tag.removeprefix("task-") for tag in tags(cell) if tag.startswith("task-")), None)
+    return tagged(cell, "task-")
+
+
+def tagged(cell, prefix):
+    """What follows a prefix in one of a cell's tags, or None."""
+    return next((tag[len(prefix) :] for tag in tags(cell) if tag.startswith(prefix)), None)
 
 
 def lab(name):
     """The lab of a chapter, a notebook."""
     source = chapter(name)
-    texts, prefix, cells = task_texts(CHECKS[name]), name[:2], []
+    texts, prefix, cells = task_texts(source), name[:2], []
     for cell in source.cells:
-        if "book-only" in tags(cell):
+        if "book-only" in tags(cell) or tagged(cell, "text-"):
             continue
         if number := number_of(cell):
             cells += task_cells(prefix, number, texts[number], cell)
@@ -111,20 +117,10 @@ def one_up(file):
     return f"../{file}"
 
 
-def task_texts(module):
-    """Texts of tasks by number, read from a module of ``labkit.check``.
-
-    It is not imported, because Keras would take more time than all the rest.
-    """
-    tree = ast.parse((BOOK.parent / "labkit" / "check" / f"{module}.py").read_text("utf-8"))
-    found = {}
-    for node in tree.body:
-        match node:
-            case ast.Assign(value=ast.Call(args=[number, _, text, *_])) if all(
-                isinstance(getattr(part, "value", None), str) for part in (number, text)
-            ):
-                found[number.value] = text.value.strip()
-    return found
+def task_texts(notebook):
+    """Texts of tasks by number."""
+    texts = {tagged(cell, "text-"): cell.source for cell in notebook.cells}
+    return {number: text for number, text in texts.items() if number}
 
 
 def kept(cell):
