@@ -56,11 +56,10 @@ def main():
 def about():
     """Where and when."""
     from labkit import profile
-    from labkit.experiments import recipes
 
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": recipes.commit(),
+        "commit": profile.commit(),
         "machine": profile.machine(),
         "versions": profile.versions() | peers(),
     }

@@ -24,7 +24,7 @@ class Strength:
     brightness: float = 0.15  # of the full range 0-255
     contrast: float = 0.2  # 0.2: differences from the mean times 0.8 to 1.2
     saturation: float = 0.3  # 0.3: differences from grey times 0.7 to 1.3
-    apart: bool = False  # animal and background are recoloured each for itself
+    independent_background: bool = False  # animal and background are recoloured each for itself
 
     def __post_init__(self):
         if not 0 <= self.zoom < 1:
@@ -68,8 +68,8 @@ def augment(images, masks, seed, strength=Strength()):
     matrix = random_matrix(rng, len(images), np.shape(images)[1:3], strength)
     images = move(ops.cast(images, "float32"), matrix, "bilinear")
     masks = move(ops.cast(masks, "float32"), matrix, "nearest")
-    if strength.apart:
-        images = recolour_apart(images, masks, rng, strength)
+    if strength.independent_background:
+        images = recolor_independently(images, masks, rng, strength)
     else:
         images = recolour(images, rng, strength)
     return images, ops.cast(masks, "uint8")
@@ -146,7 +146,7 @@ def recolour(images, rng, strength):
     return ops.clip(images + offset[:, None, None, None], 0, 255)
 
 
-def recolour_apart(images, masks, rng, strength):
+def recolor_independently(images, masks, rng, strength):
     """Animal and background recoloured each for itself: the contrast between them changes too.
 
     Only segmentation can do this, since its masks say what is what. The seam is five pixels soft;

@@ -33,7 +33,7 @@ def parser():
     run.add_argument("recipes", nargs="+", metavar="RECIPE", help="such as laboratory")
     run.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED")
     run.add_argument(
-        "--on",
+        "--split",
         choices=("test", "validation"),
         default="test",
         help="validation: hold out a tenth of the train split and score on it",
@@ -97,9 +97,9 @@ def run_recipes(options):
     check_folder(ledger.LEDGER.parent)
     queue = [(name, seed) for seed in options.seeds for name in options.recipes]
     if len(queue) == 1:
-        run_recipe(*queue[0], options.on)
+        run_recipe(*queue[0], options.split)
         return
-    failed = [f"{name} {seed}" for name, seed in queue if run_apart(name, seed, options.on)]
+    failed = [f"{name} {seed}" for name, seed in queue if run_apart(name, seed, options.split)]
     if failed:
         raise ValueError(f"{len(failed)} of {len(queue)} runs failed: {', '.join(failed)}")
 
@@ -128,7 +128,7 @@ def add_similarity(options):
 
     Runs that were made here are loaded; others are made.
     """
-    from labkit import data
+    from labkit import data, profile
     from labkit.analysis import probes
     from labkit.experiments import ledger, recipes
 
@@ -145,7 +145,7 @@ def add_similarity(options):
             {
                 "recipes": options.recipes,
                 "seed": seed,
-                "commit": recipes.commit(),
+                "commit": profile.commit(),
                 "CKA": probes.similarity(first[number], second[number], images),
                 "CKA of another seed": probes.similarity(first[number], first[following], images),
             },
@@ -182,9 +182,9 @@ def run_studies(options):
     pets = data.load(data.REAL)
     for seed in options.seeds:
         for name in options.names:
-            about = studies.about(seed)
+            metadata = studies.run_metadata(seed)
             for row in list(getattr(studies, f"study_{name}")(pets, seed)):
-                ledger.append(about | row, ledger.study_file(name))
+                ledger.append(metadata | row, ledger.study_file(name))
             print(f"{name}, seed {seed}: rows added to {ledger.study_file(name)}.")
 
 
@@ -242,17 +242,18 @@ def write_table(rows, file):
 
 def run_apart(name, seed, on):
     """One run in a process of its own, so that the next one starts with its memory free."""
-    command = [sys.executable, "-m", "labkit.cli", "run", name, "--seed", str(seed), "--on", on]
+    command = [sys.executable, "-m", "labkit.cli", "run", name, "--seed", str(seed), "--split", on]
     print(f"{name}, seed {seed}:", flush=True)
     return subprocess.run(command).returncode
 
 
 def run_recipe(name, seed, on):
     """One run, unless the ledger has it from this very code."""
+    from labkit import profile
     from labkit.experiments import ledger, recipes
 
     recipe = recipes.find(name)
-    if ledger.holds(recipe, seed, on, recipes.commit()):
+    if ledger.holds(recipe, seed, on, profile.commit()):
         print(f"{name}, seed {seed}, is in {ledger.LEDGER} already, made by this code.")
         return
     row = recipes.run(recipe, seed, on)

@@ -183,7 +183,7 @@ def inner_band(region, distance):
     return region & ~inside
 
 
-def steps_to_edge(mask, most=15):
+def distance_to_boundary(mask, most=15):
     """How far each pixel is from the nearest edge between two classes, uint8 ``[N, H, W]``.
 
     A pixel with a neighbour (up, down, left or right) of another class has 0, its own neighbours

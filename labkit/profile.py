@@ -1,14 +1,19 @@
 """What a notebook runs with: how much work it does, the machine, versions, and where files go."""
 
+import json
 import os
 import platform
+import re
+import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
 from labkit import __version__
 
+CLONE = Path(__file__).parents[1]
 DRIVE = Path("/content/drive")  # where Colab mounts a Google Drive
 KEPT = {"LABKIT_CACHE": "cache", "LABKIT_RUNS": "runs", "KERAS_HOME": "keras"}
 
@@ -160,6 +165,62 @@ def _gpu_peak():
     import tensorflow as tf
 
     return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+
+
+def commit():
+    """The git commit of this package's code, "+" behind it if files were changed or added.
+
+    Where the package was installed from a repository, that commit; "unknown" elsewhere.
+    """
+    ask = {"cwd": CLONE, "capture_output": True, "text": True, "check": True}
+    try:
+        # Installed in a folder of another project's clone, it would be given that one's commit.
+        subprocess.run(["git", "ls-files", "--error-unmatch", "labkit"], **ask)
+        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **ask).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain", "--", "labkit"], **ask).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return _installed_commit()
+    return head + ("+" if changed.strip() else "")
+
+
+def _installed_commit():
+    """What pip wrote down when it installed this package from a repository, or "unknown"."""
+    try:
+        source = json.loads(metadata.distribution("labkit").read_text("direct_url.json"))
+        return source["vcs_info"]["commit_id"][:12]
+    except (metadata.PackageNotFoundError, TypeError, KeyError):
+        return "unknown"
+
+
+def device_type(model):
+    """Where a model's weights lie, which is where it trains: "GPU" or "CPU"."""
+    value = model.weights[0].value
+    device = value.devices() if hasattr(value, "devices") else value.device  # JAX has the first
+    return "GPU" if re.search("gpu|cuda", str(device), re.IGNORECASE) else "CPU"
+
+
+def provenance(model):
+    """Where, when and by which code a model is trained, for a row of the ledger.
+
+    Returns:
+        ``commit``, ``versions``, ``backend``, ``device`` ("GPU" or "CPU"), ``machine``, ``date``
+        (UTC), and ``peak memory`` so far, in GB.
+    """
+    import keras
+
+    return {
+        "commit": commit(),
+        "versions": versions(),
+        "backend": keras.backend.backend(),
+        "device": device_type(model),
+        "machine": machine(),
+        **date_and_memory(),
+    }
+
+
+def date_and_memory():
+    """The part of ``provenance`` that changes while a training goes on."""
+    return {"date": datetime.now(UTC).date().isoformat(), "peak memory": peak_memory()}
 
 
 def keep_in(folder):

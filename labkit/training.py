@@ -7,12 +7,9 @@ import math
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 import keras
@@ -20,8 +17,6 @@ import numpy as np
 from keras import ops
 
 from labkit import __version__, losses, metrics, profile
-
-CLONE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -32,12 +27,12 @@ class Run:
         history: a list of numbers by name, one an epoch: ``loss``, ``accuracy``, ``pet_iou`` (of
             class 0), ``mean_iou``, the same with ``val_``, and ``seconds``.
         folder: where weights and history are kept.
-        origin: what ``origin`` said when it was trained, also if it was loaded from the folder.
+        provenance: ``profile.provenance`` when it was trained, also if it was loaded.
     """
 
     history: dict
     folder: Path
-    origin: dict = field(default_factory=dict)
+    provenance: dict = field(default_factory=dict)
 
     @property
     def best_weights(self):
@@ -117,7 +112,7 @@ def train(
         )
     # The averaged weights, if the optimizer keeps any; a loaded run needs it as a trained one.
     model.optimizer.finalize_variable_values(model.trainable_variables)
-    return Run(checkpoint.history, folder, checkpoint.origin)
+    return Run(checkpoint.history, folder, checkpoint.provenance)
 
 
 def _classes(model, train_ds):
@@ -231,60 +226,6 @@ def _source(loss):
         return str(settings), repr(code)
 
 
-def commit():
-    """The git commit of this package's code, "+" behind it if files were changed or added.
-
-    Where the package was installed from a repository, that commit; "unknown" elsewhere.
-    """
-    ask = {"cwd": CLONE, "capture_output": True, "text": True, "check": True}
-    try:
-        # Installed in a folder of another project's clone, it would be given that one's commit.
-        subprocess.run(["git", "ls-files", "--error-unmatch", "labkit"], **ask)
-        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **ask).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain", "--", "labkit"], **ask).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return _installed_commit()
-    return head + ("+" if changed.strip() else "")
-
-
-def _installed_commit():
-    """What pip wrote down when it installed this package from a repository, or "unknown"."""
-    try:
-        source = json.loads(metadata.distribution("labkit").read_text("direct_url.json"))
-        return source["vcs_info"]["commit_id"][:12]
-    except (metadata.PackageNotFoundError, TypeError, KeyError):
-        return "unknown"
-
-
-def device_type(model):
-    """Where a model's weights lie, which is where it trains: "GPU" or "CPU"."""
-    value = model.weights[0].value
-    device = value.devices() if hasattr(value, "devices") else value.device  # JAX has the first
-    return "GPU" if re.search("gpu|cuda", str(device), re.IGNORECASE) else "CPU"
-
-
-def origin(model):
-    """Where, when and by which code a model is trained, for a row of the ledger.
-
-    Returns:
-        ``commit``, ``versions``, ``backend``, ``device`` ("GPU" or "CPU"), ``machine``, ``date``
-        (UTC), and ``peak memory`` so far, in GB.
-    """
-    return {
-        "commit": commit(),
-        "versions": profile.versions(),
-        "backend": keras.backend.backend(),
-        "device": device_type(model),
-        "machine": profile.machine(),
-        **_so_far(),
-    }
-
-
-def _so_far():
-    """The part of ``origin`` that changes while a training goes on."""
-    return {"date": datetime.now(UTC).date().isoformat(), "peak memory": profile.peak_memory()}
-
-
 class Checkpoint(keras.callbacks.Callback):
     """Keeps weights, optimizer and history after each epoch, so that no kill loses more than one.
 
@@ -306,7 +247,7 @@ class Checkpoint(keras.callbacks.Callback):
         starts from them again, though the model has changed.
         """
         self.set_model(model)
-        self.origin = origin(model)
+        self.provenance = profile.provenance(model)
         model.optimizer.build(model.trainable_variables)
         self.folder.mkdir(parents=True, exist_ok=True)
         record = self.folder / "history.json"
@@ -331,12 +272,12 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _take_up(self, kept, finished):
         """Where the kept epochs were trained; a folder that does not say it is taken as of now."""
-        earlier = {key: kept[key] for key in self.origin if key in kept}
+        earlier = {key: kept[key] for key in self.provenance if key in kept}
         if finished:
-            self.origin |= earlier
+            self.provenance |= earlier
         elif "commit" in earlier:  # other code may go on, and then it is a training of both
-            commits = [*earlier["commit"].split(", "), self.origin["commit"]]
-            self.origin["commit"] = ", ".join(dict.fromkeys(commits))
+            commits = [*earlier["commit"].split(", "), self.provenance["commit"]]
+            self.provenance["commit"] = ", ".join(dict.fromkeys(commits))
 
     def on_epoch_begin(self, epoch, logs=None):
         self.train_ds.epoch = epoch  # Keras has ended one already, before the first
@@ -363,8 +304,8 @@ class Checkpoint(keras.callbacks.Callback):
         self._save(weights)
         if best:
             self._keep_best(weights)
-        self.origin |= _so_far()
-        record = {"weights": weights, "history": self.history, **self.origin}
+        self.provenance |= profile.date_and_memory()
+        record = {"weights": weights, "history": self.history, **self.provenance}
         self._write("history.json", json.dumps(record))
         for old in set(self.folder.glob("epoch-*.weights.h5")) - {self.folder / weights}:
             old.unlink()

@@ -234,7 +234,7 @@ def test_a_level_multiplies_every_range(level):
 
 def test_level_0_changes_nothing_and_level_1_is_the_strength_itself():
     assert Strength().scaled(0) == STILL
-    assert Strength(apart=True).scaled(1) == Strength(apart=True)
+    assert Strength(independent_background=True).scaled(1) == Strength(independent_background=True)
 
 
 def test_an_impossible_level_is_refused():
@@ -252,7 +252,7 @@ def test_apart_animal_and_background_change_each_for_itself():
     images = np.full((8, 32, 32, 3), 100, "uint8")
     masks = np.ones((8, 32, 32, 1), "uint8")
     masks[:, :, :16] = 0
-    bright, moved = pair(images, masks, 0, changed(brightness=0.3, apart=True))
+    bright, moved = pair(images, masks, 0, changed(brightness=0.3, independent_background=True))
     np.testing.assert_array_equal(moved, masks)
     halves = bright[:, :, :14], bright[:, :, 18:]
     for half in halves:
@@ -267,7 +267,9 @@ def test_the_seam_between_them_is_soft():
     images = np.full((1, 32, 32, 3), 100, "uint8")
     masks = np.ones((1, 32, 32, 1), "uint8")
     masks[:, :, :16] = 0
-    line = pair(images, masks, 3, changed(brightness=0.5, apart=True))[0][0, 16, :, 0]
+    line = pair(images, masks, 3, changed(brightness=0.5, independent_background=True))[0][
+        0, 16, :, 0
+    ]
     steps = np.diff(line)
     assert (np.sign(steps[abs(steps) > 1e-3]) == np.sign(line[-1] - line[0])).all()
     assert (abs(steps) > 1e-3).sum() == 5
@@ -275,8 +277,12 @@ def test_the_seam_between_them_is_soft():
 
 def test_the_border_goes_with_the_animal():
     images, masks = np.full((1, 16, 16, 3), 100, "uint8"), np.full((1, 16, 16, 1), 2, "uint8")
-    alone = pair(images, masks, 1, changed(brightness=0.3, apart=True))[0]
-    inside = pair(images, np.zeros_like(masks), 1, changed(brightness=0.3, apart=True))[0]
-    outside = pair(images, np.ones_like(masks), 1, changed(brightness=0.3, apart=True))[0]
+    alone = pair(images, masks, 1, changed(brightness=0.3, independent_background=True))[0]
+    inside = pair(
+        images, np.zeros_like(masks), 1, changed(brightness=0.3, independent_background=True)
+    )[0]
+    outside = pair(
+        images, np.ones_like(masks), 1, changed(brightness=0.3, independent_background=True)
+    )[0]
     np.testing.assert_allclose(alone, inside)
     assert abs(alone - outside).max() > 0.5

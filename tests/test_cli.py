@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from labkit import cli
+from labkit import cli, profile
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_run_trains_the_recipe_and_says_where_its_row_is(fake_recipes, capsys):
 
 
 def test_run_can_score_on_validation(fake_recipes, capsys):
-    assert cli.main(["run", "laboratory", "--on", "validation"]) == 0
+    assert cli.main(["run", "laboratory", "--split", "validation"]) == 0
     assert fake_recipes.called == [("laboratory", 0, "validation")]
     assert "comparison" not in capsys.readouterr().out  # the reported figures are of the test split
 
@@ -95,7 +95,7 @@ def test_run_does_not_repeat_what_the_ledger_holds(fake_recipes, monkeypatch, ca
 
 
 def test_a_training_that_was_loaded_has_one_row(fake_recipes, monkeypatch, capsys):
-    monkeypatch.setattr(fake_recipes.module, "commit", lambda: "def")
+    monkeypatch.setattr(profile, "commit", lambda: "def")
     monkeypatch.setattr(fake_recipes.ledger, "holds", lambda *run: run[-1] == "abc")
     assert cli.main(["run", "laboratory", "--seed", "3"]) == 0
     assert fake_recipes.called == [("laboratory", 3, "test")]
@@ -115,7 +115,7 @@ def test_a_queue_takes_the_recipes_of_a_seed_together_and_outlives_a_failure(
     monkeypatch.setattr(cli.subprocess, "run", run)
     assert cli.main(["run", "laboratory", "quick", "--seeds", "1", "2"]) == 1
     queue = [(1, "laboratory"), (1, "quick"), (2, "laboratory"), (2, "quick")]
-    assert commands == [["run", r, "--seed", str(s), "--on", "test"] for s, r in queue]
+    assert commands == [["run", r, "--seed", str(s), "--split", "test"] for s, r in queue]
     assert "labkit: 1 of 4 runs failed: laboratory 1" in capsys.readouterr().err
 
 

@@ -416,7 +416,7 @@ def test_masks_and_logits_that_do_not_belong_together_are_refused(true_shape, lo
 
 
 def test_steps_are_counted_from_the_pixels_that_touch_another_class():
-    assert metrics.steps_to_edge(np.array([[[0, 0, 0, 2, 1, 1]]])).tolist() == [
+    assert metrics.distance_to_boundary(np.array([[[0, 0, 0, 2, 1, 1]]])).tolist() == [
         [[2, 1, 0, 0, 0, 1]]
     ]
 
@@ -426,9 +426,9 @@ def test_steps_do_not_go_round_corners_faster():
     mask[0, 0, 0] = 0
     down, right = np.indices((5, 5))
     expected = np.maximum(down + right - 1, 0)
-    assert metrics.steps_to_edge(mask)[0].tolist() == expected.tolist()
+    assert metrics.distance_to_boundary(mask)[0].tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("most", [3, 15])
 def test_a_mask_without_an_edge_is_as_far_away_as_can_be(most):
-    assert (metrics.steps_to_edge(np.ones((2, 4, 4, 1)), most) == most).all()
+    assert (metrics.distance_to_boundary(np.ones((2, 4, 4, 1)), most) == most).all()

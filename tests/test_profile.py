@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -143,3 +144,83 @@ def test_a_folder_on_google_drive_is_mounted_first(tmp_path, drive):
 def test_google_drive_outside_colab_is_an_error():
     with pytest.raises(ValueError, match="/content/drive/MyDrive/a is .* this is not Colab"):
         profile.keep_in("/content/drive/MyDrive/a")
+
+
+# --- provenance -----------------------------------------------------------------------------------
+
+
+def git(folder, *words):
+    identity = ["-c", "user.name=n", "-c", "user.email=e"]
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """A clone in which the package seems to lie: ``labkit/a.py`` and ``other`` are committed."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    folder = tmp_path / "clone"
+    (folder / "labkit").mkdir(parents=True)
+    (folder / "labkit" / "a.py").write_text("1")
+    (folder / "other").write_text("1")
+    monkeypatch.setattr(profile, "CLONE", folder)
+    git(folder, "init")
+    git(folder, "add", ".")
+    git(folder, "commit", "-m", "first")
+    return folder
+
+
+def test_the_commit_says_whether_the_code_was_changed(clone):
+    clean = profile.commit()
+    assert len(clean) == 12 and set(clean) <= set("0123456789abcdef")
+    (clone / "other").write_text("2")
+    assert profile.commit() == clean  # not part of the code
+    (clone / "labkit" / "a.py").write_text("2")
+    assert profile.commit() == clean + "+"
+
+
+def test_a_new_module_is_a_change_of_the_code(clone):
+    clean = profile.commit()
+    (clone / "labkit" / "new.py").write_text("1")
+    assert profile.commit() == clean + "+"
+
+
+def test_the_commit_is_the_package_s_own_wherever_it_is_asked_for(clone, tmp_path, monkeypatch):
+    clean = profile.commit()
+    (clone / "labkit" / "a.py").write_text("2")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    git(elsewhere, "init")
+    git(elsewhere, "commit", "--allow-empty", "-m", "of another project")
+    for folder in (clone / "labkit", elsewhere):
+        monkeypatch.chdir(folder)
+        assert profile.commit() == clean + "+"
+
+
+def test_installed_inside_another_project_the_commit_is_unknown(clone, monkeypatch):
+    (clone / ".venv" / "labkit").mkdir(parents=True)
+    monkeypatch.setattr(profile, "CLONE", clone / ".venv")
+    assert profile.commit() == "unknown"
+
+
+def test_without_git_the_commit_is_unknown(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert profile.commit() == "unknown"
+
+
+class Device:
+    def __init__(self, **attributes):
+        vars(self).update(attributes)
+
+
+@pytest.mark.parametrize(
+    ("value", "device"),
+    [
+        (Device(device="/job:localhost/replica:0/task:0/device:GPU:0"), "GPU"),
+        (Device(device="/job:localhost/replica:0/task:0/device:CPU:0"), "CPU"),
+        (Device(devices=lambda: {"CudaDevice(id=0)"}), "GPU"),
+        (Device(devices=lambda: {"TFRT_CPU_0"}, device="TFRT_CPU_0"), "CPU"),
+        (Device(device="cuda:0"), "GPU"),
+    ],
+)
+def test_the_type_of_a_model_s_device(value, device):
+    assert profile.device_type(Device(weights=[Device(value=value)])) == device

@@ -5,7 +5,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from labkit import data, losses, metrics, training
+from labkit import data, losses, metrics, profile, training
 from labkit.batches import Batches
 
 EPOCHS, SIZE = 3, 16
@@ -466,23 +465,23 @@ def commits(folder):
 
 def test_a_finished_training_says_where_it_was_made_whoever_loads_it(monkeypatch):
     first = train(epochs=1)
-    assert set(first.origin) == {
+    assert set(first.provenance) == {
         *("commit", "versions", "backend", "device", "machine", "date", "peak memory")
     }
-    monkeypatch.setattr(training, "commit", lambda: "later")
+    monkeypatch.setattr(profile, "commit", lambda: "later")
     later = {"date": "2099-01-01", "peak memory": {"host": 1e6}}
-    monkeypatch.setattr(training, "_so_far", lambda: later)
+    monkeypatch.setattr(profile, "date_and_memory", lambda: later)
     assert train(epochs=1) == first
 
 
 def test_a_training_of_two_commits_names_both(monkeypatch):
-    monkeypatch.setattr(training, "commit", lambda: "first")
+    monkeypatch.setattr(profile, "commit", lambda: "first")
     folder = broken_off(1, 0)
     broken_off(2, 0)
     assert commits(folder) == "first"
-    monkeypatch.setattr(training, "commit", lambda: "second")
+    monkeypatch.setattr(profile, "commit", lambda: "second")
     broken_off(2, 1)
-    assert train().origin["commit"] == "first, second" == commits(folder)
+    assert train().provenance["commit"] == "first, second" == commits(folder)
 
 
 @pytest.mark.parametrize("finished", [True, False])
@@ -492,69 +491,11 @@ def test_a_folder_that_does_not_say_where_it_was_made_is_taken_as_of_now(finishe
     # As folders were before.
     kept = {key: kept[key] for key in ("weights", "history", "device")}
     (folder / "history.json").write_text(json.dumps(kept | {"peak memory": {"host": 0.5}}))
-    monkeypatch.setattr(training, "commit", lambda: "now")
+    monkeypatch.setattr(profile, "commit", lambda: "now")
     run = train(epochs=2)
     assert run.folder == folder and len(run.history["loss"]) == 2
-    assert run.origin["commit"] == "now" and run.origin["machine"]
-    assert (run.origin["peak memory"] == {"host": 0.5}) == finished
-
-
-def git(folder, *words):
-    identity = ["-c", "user.name=n", "-c", "user.email=e"]
-    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
-
-
-@pytest.fixture
-def clone(tmp_path, monkeypatch):
-    """A clone in which the package seems to lie: ``labkit/a.py`` and ``other`` are committed."""
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
-    folder = tmp_path / "clone"
-    (folder / "labkit").mkdir(parents=True)
-    (folder / "labkit" / "a.py").write_text("1")
-    (folder / "other").write_text("1")
-    monkeypatch.setattr(training, "CLONE", folder)
-    git(folder, "init")
-    git(folder, "add", ".")
-    git(folder, "commit", "-m", "first")
-    return folder
-
-
-def test_the_commit_says_whether_the_code_was_changed(clone):
-    clean = training.commit()
-    assert len(clean) == 12 and set(clean) <= set("0123456789abcdef")
-    (clone / "other").write_text("2")
-    assert training.commit() == clean  # not part of the code
-    (clone / "labkit" / "a.py").write_text("2")
-    assert training.commit() == clean + "+"
-
-
-def test_a_new_module_is_a_change_of_the_code(clone):
-    clean = training.commit()
-    (clone / "labkit" / "new.py").write_text("1")
-    assert training.commit() == clean + "+"
-
-
-def test_the_commit_is_the_package_s_own_wherever_it_is_asked_for(clone, tmp_path, monkeypatch):
-    clean = training.commit()
-    (clone / "labkit" / "a.py").write_text("2")
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    git(elsewhere, "init")
-    git(elsewhere, "commit", "--allow-empty", "-m", "of another project")
-    for folder in (clone / "labkit", elsewhere):
-        monkeypatch.chdir(folder)
-        assert training.commit() == clean + "+"
-
-
-def test_installed_inside_another_project_the_commit_is_unknown(clone, monkeypatch):
-    (clone / ".venv" / "labkit").mkdir(parents=True)
-    monkeypatch.setattr(training, "CLONE", clone / ".venv")
-    assert training.commit() == "unknown"
-
-
-def test_without_git_the_commit_is_unknown(monkeypatch):
-    monkeypatch.setenv("PATH", "")
-    assert training.commit() == "unknown"
+    assert run.provenance["commit"] == "now" and run.provenance["machine"]
+    assert (run.provenance["peak memory"] == {"host": 0.5}) == finished
 
 
 # --- what is refused -----------------------------------------------------------------------------
@@ -779,22 +720,3 @@ def test_a_long_prediction_says_how_far_it_is(monkeypatch, capsys):
 def test_predict_mask_refuses_what_is_not_one_image(shape):
     with pytest.raises(ValueError, match=r"one image \[H, W, 3\], got shape \("):
         training.predict_mask(tiny_model(), np.zeros(shape, np.uint8))
-
-
-class Device:
-    def __init__(self, **attributes):
-        vars(self).update(attributes)
-
-
-@pytest.mark.parametrize(
-    ("value", "device"),
-    [
-        (Device(device="/job:localhost/replica:0/task:0/device:GPU:0"), "GPU"),
-        (Device(device="/job:localhost/replica:0/task:0/device:CPU:0"), "CPU"),
-        (Device(devices=lambda: {"CudaDevice(id=0)"}), "GPU"),
-        (Device(devices=lambda: {"TFRT_CPU_0"}, device="TFRT_CPU_0"), "CPU"),
-        (Device(device="cuda:0"), "GPU"),
-    ],
-)
-def test_the_type_of_a_model_s_device(value, device):
-    assert training.device_type(Device(weights=[Device(value=value)])) == device

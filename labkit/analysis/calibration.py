@@ -14,20 +14,20 @@ from labkit import training
 FINE = 1000  # bins of confidence that are counted; figures have fewer
 
 
-class Sureness(NamedTuple):
-    """What ``sureness`` counts.
+class Confidence(NamedTuple):
+    """What ``confidence_histogram`` counts.
 
     Attributes:
         counts: int64 ``[1000, 2]``: pixels by confidence (0 to 1 in equal steps), wrong and right.
-        doubted: float64 ``[N]``: for each image, the share of its pixels where the model is sure of
-            another class than the mask has.
+        suspect_fraction: float64 ``[N]``: the share of each image's pixels where the model is
+            sure of another class than the mask has.
     """
 
     counts: np.ndarray
-    doubted: np.ndarray
+    suspect_fraction: np.ndarray
 
 
-def sureness(model, split, sure=0.95):
+def confidence_histogram(model, split, sure=0.95):
     """Confidence of a model on a split, in one pass; shows how far it is.
 
     Args:
@@ -36,7 +36,7 @@ def sureness(model, split, sure=0.95):
         sure: confidence from which on a prediction that the mask contradicts makes us doubt the
             mask.
     """
-    counts, doubted = np.zeros((FINE, 2), np.int64), []
+    counts, suspect_fraction = np.zeros((FINE, 2), np.int64), []
     for part, logits in training.predict_logits(model, split):
         probabilities = ops.convert_to_numpy(ops.softmax(logits))
         confidence, predicted = probabilities.max(-1), probabilities.argmax(-1)  # [B, H, W]
@@ -44,15 +44,15 @@ def sureness(model, split, sure=0.95):
         steps = np.minimum((confidence * FINE).astype(int), FINE - 1)
         for column, chosen in enumerate((~right, right)):
             counts[:, column] += np.bincount(steps[chosen], minlength=FINE)
-        doubted.append((~right & (confidence >= sure)).mean((1, 2)))
-    return Sureness(counts, np.concatenate(doubted))
+        suspect_fraction.append((~right & (confidence >= sure)).mean((1, 2)))
+    return Confidence(counts, np.concatenate(suspect_fraction))
 
 
 def reliability(counts, bins=10):
     """Confidence and accuracy of the pixels in each bin of confidence, a pandas table.
 
     Args:
-        counts: of ``Sureness``.
+        counts: of ``Confidence``.
         bins: how many, a divisor of 1000.
 
     Returns:
@@ -88,7 +88,7 @@ def errors_found(counts, shares=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5)):
     """Which part of all errors lies among the pixels that the model is least sure of.
 
     Args:
-        counts: of ``Sureness``.
+        counts: of ``Confidence``.
         shares: of all pixels that are looked at, least sure first.
 
     Returns:

@@ -61,7 +61,7 @@ def tally(model, split, flips=False):
 
 def matrices_near(masks, pred_masks):
     """Confusion matrices by distance from the true edge, int64 ``[N, D, C, C]``; see ``BANDS``."""
-    steps = metrics.steps_to_edge(masks, most=8)
+    steps = metrics.distance_to_boundary(masks, most=8)
     number = classes.NUM_CLASSES
     cells = number * masks.astype(int) + pred_masks  # [N, H, W], which entry of the matrix
     found = []

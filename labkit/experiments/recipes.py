@@ -12,7 +12,6 @@ from labkit.methods.adaptive import Adaptive
 from labkit.models import aff, attention, fullres, lft, skips, transunet, unetpp
 from labkit.models.unet import FILTERS, unet_model
 
-commit = training.commit  # rows of studies and benchmarks say it too
 SPLITS = ("test", "validation")
 # A half of a second loss, as the standard recipe has a half of Dice.
 LOSSES = {
@@ -229,7 +228,7 @@ def run(recipe, seed=0, on="test", source=data.REAL, limit=None):
         "seed": seed,
         "source": pets.source,
         "images": [len(train), len(scored)],
-        **trained.origin,
+        **trained.provenance,
         "seconds": sum(trained.history["seconds"]),
         "history": trained.history,
         on: scores.summarise(counts),
@@ -289,7 +288,7 @@ def build(recipe, seed):
 
 def augmentation(recipe):
     """What ``Batches`` takes: False, or how far the changes go."""
-    return bool(recipe.augmented) and Strength(apart=recipe.augmented == "apart")
+    return bool(recipe.augmented) and Strength(independent_background=recipe.augmented == "apart")
 
 
 def optimizer(recipe, model, train_ds):

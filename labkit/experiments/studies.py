@@ -42,12 +42,12 @@ COSTED += [BASE.name, "short-frozen", "short-tuned"]
 COSTED += [f"short-{recipes.slug(name)}" for name in recipes.ARCHITECTURES if name != "unet"]
 
 
-def about(seed):
+def run_metadata(seed):
     """What every row of a study says: where it comes from, and when it was begun (UTC)."""
     return {
         "seed": seed,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": recipes.commit(),
+        "commit": profile.commit(),
         "machine": profile.machine(),
     }
 
@@ -150,7 +150,7 @@ def study_few(pets, seed):
 
 def study_seam(pets, seed):
     """A row a recipe and a place of the seam: does a network look for the step in colour that
-    ``augment.recolour_apart`` leaves, and follow it where it is wrong?
+    ``augment.recolor_independently`` leaves, and follow it where it is wrong?
 
     Scored on the true masks, whatever the place.
     """
@@ -172,7 +172,7 @@ def seamed(split, masks, seed):
     """A split whose images are recoloured apart along the outlines of some masks."""
     images = np.asarray(split.images, "float32")
     rng = np.random.default_rng(seed)
-    changed = augment.recolour_apart(images, masks, rng, augment.Strength())
+    changed = augment.recolor_independently(images, masks, rng, augment.Strength())
     changed = ops.convert_to_numpy(changed).round().astype("uint8")
     return replace(split, images=changed)
 

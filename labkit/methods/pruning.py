@@ -63,13 +63,13 @@ def important(block, share):
 def smaller(model, filters):
     """An untrained U-Net around a copy of the model's encoder, with other filters."""
     old = model.get_layer("encoder")
-    contract = keras.models.clone_model(old)
-    contract.set_weights(old.get_weights())
-    for copy, layer in zip(contract.layers, old.layers, strict=True):
+    encoder = keras.models.clone_model(old)
+    encoder.set_weights(old.get_weights())
+    for copy, layer in zip(encoder.layers, old.layers, strict=True):
         copy.trainable = layer.trainable
     image = keras.Input(model.input_shape[1:], name="image")
     rescaling = keras.layers.Rescaling.from_config(model.get_layer("rescaling").get_config())
     momentum = model.get_layer("up_8").layers[1].momentum
-    taps = contract(rescaling(image))
+    taps = encoder(rescaling(image))
     logits = unet.decoder(taps, model.output_shape[-1], momentum, filters=filters)
     return keras.Model(image, logits, name="unet")

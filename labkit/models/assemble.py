@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from labkit import classes
-from labkit.models import encoder
+from labkit.models.encoder import pretrained, rescaling
 from labkit.models.unet import FILTERS
 
 
@@ -38,10 +38,10 @@ def assemble(
         with_image: give the decoder the image too (rescaled), before the first tap.
     """
     classes.check_count(num_classes)
-    contract = encoder.pretrained(image_size, weights, fine_tune, seed)
-    image = keras.Input(contract.input_shape[1:], name="image")
-    scaled = encoder.rescaling(pixel_range)(image)
-    maps = [scaled, *contract(scaled)] if with_image else contract(scaled)
+    encoder = pretrained(image_size, weights, fine_tune, seed)
+    image = keras.Input(encoder.input_shape[1:], name="image")
+    scaled = rescaling(pixel_range)(image)
+    maps = [scaled, *encoder(scaled)] if with_image else encoder(scaled)
     return keras.Model(image, decoder(maps, num_classes, momentum, seed, filters), name=name)
 
 

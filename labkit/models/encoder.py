@@ -77,13 +77,13 @@ def pretrained(image_size=128, weights="auto", fine_tune=False, seed=0):
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     check_size(height, width)  # before a download
     weights_file = imagenet_weights(weights)
-    contract = mobilenet_v2(height, width, weights_file, seed)
-    contract.trainable = bool(fine_tune) or weights_file is None
+    encoder = mobilenet_v2(height, width, weights_file, seed)
+    encoder.trainable = bool(fine_tune) or weights_file is None
     if weights_file:
-        keep_averages(contract)
+        keep_averages(encoder)
         if isinstance(fine_tune, str):
-            freeze_before(contract, fine_tune)
-    return contract
+            freeze_before(encoder, fine_tune)
+    return encoder
 
 
 def mobilenet_v2(height, width, weights_file=None, seed=0):
@@ -117,28 +117,28 @@ def rescaling(pixel_range):
     return keras.layers.Rescaling((high - low) / 255, offset=low, name="rescaling")
 
 
-def keep_averages(contract):
+def keep_averages(encoder):
     """Freeze batch normalisation, so that it uses ImageNet's averages in training too.
 
-    ``contract(x, training=False)`` does not do that: in Keras 3 a model called with
+    ``encoder(x, training=False)`` does not do that: in Keras 3 a model called with
     ``training=True``, as by ``fit``, hands it to every layer inside (keras-team/keras#20285).
     """
-    for layer in contract.layers:
+    for layer in encoder.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
 
 
-def freeze_before(contract, layer):
+def freeze_before(encoder, layer):
     """Train the encoder only from the first layer on whose name begins with ``layer``.
 
     The early layers find edges and colours, which pets share with ImageNet; and their feature maps
     are the largest. Raises ValueError if no layer's name begins so.
     """
-    names = [inner.name for inner in contract.layers]
+    names = [inner.name for inner in encoder.layers]
     starts = [number for number, name in enumerate(names) if name.startswith(layer)]
     if not starts:
         raise ValueError(f"no layer of the encoder begins with {layer!r}: use one such as block_6")
-    for inner in contract.layers[: starts[0]]:
+    for inner in encoder.layers[: starts[0]]:
         inner.trainable = False
 
 

@@ -8,8 +8,7 @@ import keras
 from keras import layers
 
 from labkit import classes
-from labkit.models import encoder
-from labkit.models.encoder import rescaling
+from labkit.models.encoder import pretrained, rescaling
 
 FILTERS = (512, 256, 128, 64)  # of the laboratory work's decoder
 
@@ -62,10 +61,10 @@ def unet_model(
         ValueError: for a size that is not divisible by 32, or fewer than two classes.
     """
     classes.check_count(num_classes)
-    contract = encoder.pretrained(image_size, weights, fine_tune, seed)
-    image = keras.Input(contract.input_shape[1:], name="image")
+    encoder = pretrained(image_size, weights, fine_tune, seed)
+    image = keras.Input(encoder.input_shape[1:], name="image")
     x = rescaling(pixel_range)(image)
-    logits = decoder(contract(x), num_classes, momentum, seed, filters)
+    logits = decoder(encoder(x), num_classes, momentum, seed, filters)
     return keras.Model(image, logits, name="unet")
 
 

@@ -91,8 +91,8 @@ def pruned(model, depth):
     """
     if depth not in (1, 2, 3, 4):
         raise ValueError(f"depth is {depth}: use 1, 2, 3 or 4")
-    contract = model.get_layer("encoder")
-    short = keras.Model(contract.input, contract.outputs[: depth + 1], name="encoder")
+    encoder = model.get_layer("encoder")
+    short = keras.Model(encoder.input, encoder.outputs[: depth + 1], name="encoder")
     image = keras.Input(model.input_shape[1:], name="image")
     taps = short(model.get_layer("rescaling")(image))
     nodes = nest(taps, lambda level, column: model.get_layer(f"up_{level}_{column}"))

@@ -33,18 +33,18 @@ def split_of(reds, masks):
 
 def test_pixels_are_counted_by_confidence_and_truth(model):
     split = split_of([51, 51, 255], [0, 1, 0])  # confidence 0.787, 0.787, 0.9999
-    found = calibration.sureness(model, split)
+    found = calibration.confidence_histogram(model, split)
     assert found.counts.sum() == 48
     assert found.counts[786].tolist() == [16, 16]  # e^2 / (e^2 + 2) = 0.7870
     assert found.counts[999].tolist() == [0, 16]
-    assert found.doubted.tolist() == [0, 0, 0]
+    assert found.suspect_fraction.tolist() == [0, 0, 0]
 
 
 def test_a_sure_contradiction_is_doubt(model):
-    found = calibration.sureness(model, split_of([255, 255, 51], [1, 0, 1]))
-    assert found.doubted.tolist() == [1, 0, 0]
-    less = calibration.sureness(model, split_of([51], [1]), sure=0.7)
-    assert less.doubted.tolist() == [1]
+    found = calibration.confidence_histogram(model, split_of([255, 255, 51], [1, 0, 1]))
+    assert found.suspect_fraction.tolist() == [1, 0, 0]
+    less = calibration.confidence_histogram(model, split_of([51], [1]), sure=0.7)
+    assert less.suspect_fraction.tolist() == [1]
 
 
 def counts_of(lines):

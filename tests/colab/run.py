@@ -32,7 +32,7 @@ import publish  # noqa: E402
 
 CELL = 600  # seconds
 DROPPED = ("PYTHONPATH", "TFDS_DATA_DIR", "KERAS_HOME", "LABKIT_CACHE", "LABKIT_RUNS", "MPLBACKEND")
-COMMIT = "from labkit import training; training.commit()"
+COMMIT = "from labkit import profile; profile.commit()"
 
 
 def main(names):

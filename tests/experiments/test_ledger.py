@@ -144,7 +144,7 @@ def test_all_runs_are_listed_with_the_command_that_repeats_them():
     assert list(table["repeat it"])[1:] == [
         "labkit run mine --seed 0",
         "KERAS_BACKEND=jax labkit run mine --seed 3",
-        "labkit run mine --seed 0 --on validation",
+        "labkit run mine --seed 0 --split validation",
     ]
 
 

@@ -121,7 +121,7 @@ def test_the_same_run_again_is_loaded_and_has_the_same_scores(row, monkeypatch):
 
 
 def test_a_loaded_run_s_row_says_who_trained_it(row, monkeypatch):
-    monkeypatch.setattr(training, "commit", lambda: "later")
+    monkeypatch.setattr(training.profile, "commit", lambda: "later")
     monkeypatch.setattr(training.profile, "machine", lambda: "another")
     monkeypatch.setattr(training.profile, "peak_memory", lambda: {"host": 1e6})
     again = recipes.run(TINY, seed=1, **HERE)

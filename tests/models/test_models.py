@@ -27,8 +27,8 @@ def numbers(tensor):
 
 def norms(model):
     """The encoder's batch normalisation layers."""
-    contract = model.get_layer("encoder")
-    return [x for x in contract.layers if isinstance(x, layers.BatchNormalization)]
+    base_encoder = model.get_layer("encoder")
+    return [x for x in base_encoder.layers if isinstance(x, layers.BatchNormalization)]
 
 
 @pytest.fixture(scope="module")
@@ -147,25 +147,25 @@ def test_one_class_is_refused(offline):
 
 
 @pytest.fixture(scope="module")
-def contract():
+def base_encoder():
     return encoder.mobilenet_v2(128, 128)
 
 
-def test_sizes_and_channels_are_those_of_the_taps(contract):
-    *skips, _ = contract.outputs
+def test_sizes_and_channels_are_those_of_the_taps(base_encoder):
+    *skips, _ = base_encoder.outputs
     found = [(tap.shape[1], tap.shape[3]) for tap in reversed(skips)]
     assert found == list(zip(encoder.SIZES, encoder.TAP_CHANNELS, strict=True))
 
 
-def test_the_taps_are_those_of_the_laboratory_work(base, contract):
+def test_the_taps_are_those_of_the_laboratory_work(base, base_encoder):
     names = [
         *("block_1_expand_relu", "block_3_expand_relu", "block_6_expand_relu"),
         *("block_13_expand_relu", "block_16_project"),
     ]
     pixels = RNG.uniform(-1, 1, (1, 128, 128, 3)).astype("float32")
-    contract.set_weights(base.get_weights()[: len(contract.weights)])
+    base_encoder.set_weights(base.get_weights()[: len(base_encoder.weights)])
     theirs = keras.Model(base.input, [base.get_layer(name).output for name in names])
-    for one, two in zip(contract(pixels), theirs(pixels), strict=True):
+    for one, two in zip(base_encoder(pixels), theirs(pixels), strict=True):
         np.testing.assert_array_equal(numbers(one), numbers(two))
 
 
@@ -260,9 +260,9 @@ def pretrained(keras_home):
 
 @pytest.mark.parametrize("fine_tune", [False, True])
 def test_the_weights_file_is_loaded_whatever_the_image_size(pretrained, base, fine_tune):
-    contract = pretrained[fine_tune].get_layer("encoder")
+    base_encoder = pretrained[fine_tune].get_layer("encoder")
     for name in ("Conv1", "bn_Conv1", "block_13_expand", "block_16_project"):
-        pairs = zip(contract.get_layer(name).weights, base.get_layer(name).weights, strict=True)
+        pairs = zip(base_encoder.get_layer(name).weights, base.get_layer(name).weights, strict=True)
         for one, two in pairs:
             np.testing.assert_array_equal(numbers(one), numbers(two), err_msg=one.path)
 
