@@ -12,6 +12,7 @@ A class that is neither in the mask nor in the prediction has no IoU (0 / 0). He
 import keras
 import numpy as np
 from keras import ops
+from scipy import ndimage
 
 from labkit import classes
 
@@ -177,41 +178,29 @@ def inner_band(region, distance):
     if distance < 1:
         raise ValueError(f"distance is {distance}: use at least 1 pixel")
     side = 2 * distance + 1
-    inside = np.pad(region, ((0, 0), (distance, distance), (distance, distance)))
-    for axis in (1, 2):  # a square fits if rows and columns do, one after the other
-        inside = np.lib.stride_tricks.sliding_window_view(inside, side, axis).all(-1)
-    return region & ~inside
+    return region & ~ndimage.binary_erosion(region, np.ones((1, side, side)))
 
 
 def distance_to_boundary(mask, most=15):
-    """How far each pixel is from the nearest edge between two classes, uint8 ``[N, H, W]``.
+    """Steps from each pixel to the nearest boundary between two classes, uint8 ``[N, H, W]``.
 
-    A pixel with a neighbour (up, down, left or right) of another class has 0, its own neighbours
-    1, and so on; all that is ``most`` steps away or farther has ``most``.
+    A pixel with a neighbor (up, down, left or right) of another class has 0, its other neighbors
+    1, and so on; pixels that are ``most`` steps away or farther have ``most``.
 
     Args:
         mask: integers ``[N, H, W]`` or ``[N, H, W, 1]``.
     """
     mask = np.asarray(mask)
     mask = mask[..., 0] if mask.ndim == 4 else mask
-    reached = np.zeros(mask.shape, bool)
-    for (after, before), (a, b) in zip(_neighbours(reached), _neighbours(mask), strict=True):
-        after |= a != b
-        before |= a != b
-    steps = np.zeros(mask.shape, np.uint8)
-    for _ in range(most):
-        steps[~reached] += 1
-        grown = reached.copy()
-        for (after, before), (a, b) in zip(_neighbours(grown), _neighbours(reached), strict=True):
-            after |= b
-            before |= a
-        reached = grown
-    return steps
-
-
-def _neighbours(values):
-    """Pairs of views [N, H, W] in which each pixel meets the one above it or left of it."""
-    return [(values[:, 1:], values[:, :-1]), (values[:, :, 1:], values[:, :, :-1])]
+    cross = ndimage.generate_binary_structure(2, 1)
+    neighbors = {"footprint": cross[None], "mode": "nearest"}
+    inside = ndimage.maximum_filter(mask, **neighbors) == ndimage.minimum_filter(mask, **neighbors)
+    distances = np.full(mask.shape, most, "uint8")
+    for image, distance in zip(inside, distances, strict=True):
+        if not image.all():  # without a boundary there is no distance to it
+            steps = ndimage.distance_transform_cdt(image, "taxicab")
+            np.minimum(steps, most, out=distance, casting="unsafe")
+    return distances
 
 
 def batch_confusion(y_true, logits):

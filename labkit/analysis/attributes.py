@@ -9,6 +9,8 @@ from functools import cache
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageCms
+from scipy import ndimage
+from scipy.cluster.vq import kmeans2
 from tqdm import tqdm
 
 from labkit import classes
@@ -98,19 +100,9 @@ def shades(pixels):
         distances = _distances(pixels, centres).min(1)
         if distances.mean() <= SHADE_WIDTH:
             break
-        centres = k_means(pixels, np.vstack([centres, pixels[distances.argmax()]]))
+        centres = np.vstack([centres, pixels[distances.argmax()]])
+        centres, _ = kmeans2(pixels, centres, iter=8, minit="matrix")
     return float(len(centres))
-
-
-def k_means(pixels, centres, rounds=8):
-    """Centres ``[K, 3]``, each moved to the mean of the pixels that are nearest to it."""
-    for _ in range(rounds):
-        nearest = _distances(pixels, centres).argmin(1)
-        mine = [pixels[nearest == number] for number in range(len(centres))]
-        centres = np.array(
-            [part.mean(0) if len(part) else old for part, old in zip(mine, centres, strict=True)]
-        )
-    return centres
 
 
 def _distances(pixels, centres):
@@ -132,21 +124,15 @@ def contrast_across(colours, mask):
     """
     means, there = [], mask == classes.BORDER
     for k in (classes.PET, classes.BACKGROUND):
-        area = (mask == k).astype("float32")[..., None]
-        count = box_sum(area)
-        means.append(box_sum(colours * area) / np.maximum(count, 1))
-        there = there & (count[..., 0] > 0)
+        area = (mask == k).astype("float64")[..., None]
+        window = {"size": (WINDOW, WINDOW, 1), "mode": "constant"}
+        share = ndimage.uniform_filter(area, **window)
+        found = share[..., 0] > 0.5 / WINDOW**2  # one pixel or more
+        means.append(ndimage.uniform_filter(colours * area, **window) / np.where(share, share, 1))
+        there = there & found
     if not there.any():
         return np.nan
     return float(np.linalg.norm(means[0] - means[1], axis=-1)[there].mean())
-
-
-def box_sum(values, side=WINDOW):
-    """Sums over the square around each position, ``[H, W, C]`` -> ``[H, W, C]``."""
-    half = side // 2
-    total = np.pad(values.astype("float64"), ((half + 1, half), (half + 1, half), (0, 0)))
-    total = total.cumsum(0).cumsum(1)
-    return total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
 
 
 # --- shape and light -----------------------------------------------------------------------------
@@ -159,8 +145,7 @@ def outline(region):
     """
     if not region.any():
         return np.nan
-    padded = np.pad(region, 1, mode="edge")
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    inside = ndimage.binary_erosion(region, border_value=1)
     return float((region & ~inside).sum() / np.sqrt(region.sum()))
 
 
@@ -169,6 +154,4 @@ def sharpness(lightness):
     one with fewer than 3 pixels a side."""
     if min(lightness.shape) < 3:
         return np.nan
-    middle = lightness[1:-1, 1:-1]
-    around = lightness[:-2, 1:-1] + lightness[2:, 1:-1] + lightness[1:-1, :-2] + lightness[1:-1, 2:]
-    return float(np.log(np.var(around - 4 * middle) + 1e-3))
+    return float(np.log(np.var(ndimage.laplace(lightness)[1:-1, 1:-1]) + 1e-3))
