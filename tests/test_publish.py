@@ -80,7 +80,7 @@ def test_the_first_cell_installs_the_course_at_its_commit_and_no_other_package(n
     words, cell = published(name).cells[:2]
     assert words.cell_type == "markdown" and cell.id.endswith("-colab")
     ast.parse(re.sub("^%.*", "", cell.source, flags=re.MULTILINE))
-    assert f'--no-deps "labkit @ git+{ADDRESS.clone}@{COMMIT}"' in cell.source
+    assert f'--no-deps "git+{ADDRESS.clone}@{COMMIT}"' in cell.source
     others = re.findall("^%pip.*", cell.source, re.MULTILINE)[1:]
     assert others == (["%pip install --quiet optuna"] if name == "11_methods" else [])
 

@@ -39,7 +39,7 @@ package and changes no other. A runtime ends without warning; to keep data and t
 CODE = """
 KEEP = ""  # such as "/content/drive/MyDrive/course"
 
-%pip install --quiet --no-deps "labkit @ git+{address}@{commit}"{more}
+%pip install --quiet --no-deps "git+{address}@{commit}"{more}
 
 from labkit import profile
 

@@ -70,7 +70,7 @@ def fork(folder):
 def install(address, commit):
     """The package, before two notebooks that run at the same time do it: they find it there."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    source = f"labkit @ git+{address.clone}@{commit}"
+    source = f"git+{address.clone}@{commit}"
     subprocess.run([*pip, "--force-reinstall", "--no-deps", source], check=True)
 
 
