@@ -1,4 +1,4 @@
-"""The ``labkit`` command: what a person calls from a terminal."""
+"""The ``labkit`` command."""
 
 import argparse
 import subprocess
@@ -24,58 +24,124 @@ def main(arguments=None):
 
 
 def parser():
-    """What the command takes."""
-    top = argparse.ArgumentParser(prog="labkit", description=__doc__)
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-    info = commands.add_parser("info", help="profile, device, versions and where the data is")
-    info.set_defaults(action=show_info)
-    run = commands.add_parser("run", help="train recipes on the real data, add their rows")
+    """The command line: a sub-command for each action."""
+    top = argparse.ArgumentParser(prog="labkit", description="The image segmentation course.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND", title="commands")
+
+    add_command(commands, "info", show_info, "show versions, the device and where the data is")
+
+    run = add_command(
+        commands,
+        "run",
+        run_recipes,
+        "train recipes and add their scores to the ledger",
+        "labkit run laboratory standard --seeds 0 1 2",
+    )
     run.add_argument("recipes", nargs="+", metavar="RECIPE", help="such as laboratory")
-    run.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED")
+    add_seeds(run, [0])
     run.add_argument(
         "--split",
         choices=("test", "validation"),
         default="test",
-        help="validation: hold out a tenth of the train split and score on it",
+        help="what to score on; validation is a tenth of the train split (default: test)",
     )
-    run.set_defaults(action=run_recipes)
-    images = commands.add_parser("images", help="score each test image with a trained recipe")
+
+    images = add_command(
+        commands,
+        "images",
+        score_images,
+        "score each test image with a trained recipe",
+        "labkit images standard --seed 0",
+    )
     images.add_argument("recipe", metavar="RECIPE")
-    images.add_argument("--seed", type=int, default=0)
-    images.set_defaults(action=score_images)
-    alike = commands.add_parser("similarity", help="compare the features of two trained recipes")
-    alike.add_argument("recipes", nargs=2, metavar="RECIPE")
-    alike.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="SEED")
-    alike.set_defaults(action=add_similarity)
-    coats = commands.add_parser("shades", help="the experiment on shades, with synthetic pets")
-    coats.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="SEED")
-    coats.set_defaults(action=run_shades)
-    study = commands.add_parser("study", help="experiments that are more than one training")
+    images.add_argument("--seed", type=int, default=0, help="of the training (default: 0)")
+
+    similarity = add_command(
+        commands,
+        "similarity",
+        add_similarity,
+        "compare the features of two trained recipes",
+        "labkit similarity skips-all skips-none",
+    )
+    similarity.add_argument("recipes", nargs=2, metavar="RECIPE")
+    add_seeds(similarity, [0, 1, 2])
+
+    shades = add_command(
+        commands,
+        "shades",
+        run_shades,
+        "run the experiment on shades, with synthetic pets",
+        "labkit shades --seeds 0",
+    )
+    add_seeds(shades, [0, 1, 2])
+
+    study = add_command(
+        commands,
+        "study",
+        run_studies,
+        "run experiments of more than one training",
+        "labkit study pruning cascade",
+    )
     study.add_argument("names", nargs="+", choices=STUDIES, metavar="NAME", help=", ".join(STUDIES))
-    study.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED")
-    study.set_defaults(action=run_studies)
-    grade = commands.add_parser(
-        "grade", help="grade a class: a folder or ZIP of one lab's notebooks"
+    add_seeds(study, [0])
+
+    grade = add_command(
+        commands,
+        "grade",
+        grade_folder,
+        "grade a class: a folder or ZIP of one lab's notebooks",
+        "labkit grade submissions.zip --lab metrics",
     )
-    grade.add_argument("folder", metavar="FOLDER")
-    grade.add_argument("--lab", required=True, choices=LABS, help="what they are answers to")
-    grade.add_argument(
-        "--output", default="graded", metavar="FOLDER", help="results; default: graded"
-    )
-    grade.add_argument("--hidden", metavar="FILE", help="a Python file with more checks")
-    grade.add_argument("--jobs", type=int, default=2, help="notebooks at the same time; default: 2")
+    grade.add_argument("folder", metavar="FOLDER", help="a folder or a ZIP file")
+    grade.add_argument("--jobs", type=int, default=2, help="notebooks at a time (default: 2)")
     grade.add_argument(
         "--no-sandbox",
         action="store_true",
-        help="run them without isolation where there is neither bubblewrap nor Docker",
+        help="run trusted notebooks where there is neither bubblewrap nor Docker",
     )
-    grade.set_defaults(action=grade_folder)
-    auto = commands.add_parser("autograder", help="write a lab's zip for Gradescope and otter")
-    auto.add_argument("--lab", required=True, choices=LABS)
-    auto.add_argument("--output", default=".", metavar="FOLDER", help="default: the working folder")
-    auto.add_argument("--hidden", metavar="FILE", help="a Python file with more checks")
-    auto.set_defaults(action=write_autograder)
+    add_lab(grade, "graded", "grades.csv and report.html")
+
+    autograder = add_command(
+        commands,
+        "autograder",
+        write_autograder,
+        "write a lab's ZIP for Gradescope and otter",
+        "labkit autograder --lab metrics --output autograders",
+    )
+    add_lab(autograder, ".", "LAB.zip")
     return top
+
+
+def add_command(commands, name, action, summary, example=""):
+    """A sub-command; its help ends with an example."""
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=example and f"example: {example}",
+    )
+    command.set_defaults(action=action)
+    return command
+
+
+def add_seeds(command, seeds):
+    text = " ".join(map(str, seeds))
+    command.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=seeds,
+        metavar="SEED",
+        help=f"of the trainings (default: {text})",
+    )
+
+
+def add_lab(command, output, files):
+    command.add_argument("--lab", required=True, choices=LABS, help="the lab that is graded")
+    command.add_argument(
+        "--output", default=output, metavar="FOLDER", help=f"for {files} (default: {output})"
+    )
+    command.add_argument("--hidden", metavar="FILE", help="a Python file with hidden checks")
 
 
 def show_info(options):
