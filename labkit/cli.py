@@ -328,7 +328,7 @@ def run_recipe(name, seed, on):
     print(ledger.with_intervals(row).to_string())
     print(ledger.summary(row[on]).to_string())
     if ledger.holds(recipe, seed, on, row["commit"]):  # it was loaded, and other code made it
-        print(f"{ledger.LEDGER} has the row of this training. Delete its folder to train anew.")
+        print(f"{ledger.LEDGER} has the row of this training. Delete its folder to train again.")
         return
     ledger.append(row)
     print(f"Row added to {ledger.LEDGER}.")

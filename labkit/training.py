@@ -1,4 +1,4 @@
-"""Training in one call that can be interrupted, shows how it goes, and keeps what it made."""
+"""Train a model in one call that can be interrupted, shows its progress and saves its result."""
 
 import hashlib
 import inspect
@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -21,12 +22,12 @@ from labkit import __version__, losses, metrics, profile
 
 @dataclass(frozen=True)
 class Run:
-    """What ``train`` gives.
+    """The result of ``train``.
 
     Attributes:
         history: a list of numbers by name, one an epoch: ``loss``, ``accuracy``, ``pet_iou`` (of
             class 0), ``mean_iou``, the same with ``val_``, and ``seconds``.
-        folder: where weights and history are kept.
+        folder: of the weights and the history.
         provenance: ``profile.provenance`` when it was trained, also if it was loaded.
     """
 
@@ -41,12 +42,12 @@ class Run:
 
 
 class Diverged(ValueError):
-    """The loss stopped being a number; ``folder`` keeps the epochs before."""
+    """The loss is not finite; ``folder`` has the epochs before."""
 
     def __init__(self, loss, epoch, folder):
         super().__init__(
-            f"the loss became {loss} in epoch {epoch}: lower the learning rate, and look for masks "
-            f"with other values than the classes. {folder} keeps the epochs before"
+            f"the loss became {loss} in epoch {epoch}: lower the learning rate, and check that all "
+            f"mask values are classes. {folder} has the epochs before"
         )
         self.folder = folder
 
@@ -62,34 +63,34 @@ def train(
     loss=None,
     callbacks=(),
 ):
-    """Compile and fit a model; go on where an interrupted call stopped.
+    """Compile and fit a model; resume where an interrupted call stopped.
 
     Args:
         model: image ``[B, H, W, 3]`` -> logits ``[B, H, W, C]``. Its weights are changed.
         train_ds: ``labkit.batches.Batches`` with a seed.
         val_ds: ``Batches`` to score after each epoch, or None.
-        epochs: how many passes over ``train_ds``.
-        name: of the run; its folder is ``runs/NAME-...`` in the working folder (or in
-            ``LABKIT_RUNS``), the rest of whose name stands for everything that shapes the result.
-        optimizer: a Keras optimizer; None for AdamW with the rate ``one_cycle``.
+        epochs: the number of passes over ``train_ds``.
+        name: of the run. Its folder is ``runs/NAME-FINGERPRINT`` in the working folder (or in
+            ``LABKIT_RUNS``); see ``fingerprint``.
+        optimizer: a Keras optimizer; None for AdamW with the learning rate ``one_cycle``.
         loss: a loss on logits; None for cross-entropy.
-        callbacks: more Keras callbacks; what they add to the logs of an epoch is kept. One that
-            changes the result needs a ``get_config`` that says how, and no memory of its own.
+        callbacks: more Keras callbacks; what they add to an epoch's logs is saved. A callback that
+            changes the result needs a ``get_config``, and may not have a state of its own.
 
     Returns:
         A ``Run``. The model has the weights of the last epoch. The best epoch's (by
         ``val_mean_iou``, or ``mean_iou`` without ``val_ds``) are in ``run.best_weights``.
 
     Raises:
-        ValueError: for a bad argument.
-        Diverged: if the loss stops being a number; a ``ValueError`` too.
+        ValueError: for an invalid argument.
+        Diverged: if the loss is not finite; a ``ValueError`` too.
 
-    The same call with the same arguments continues an interrupted run, and loads a finished one.
+    The same call with the same arguments resumes an interrupted run and loads a finished one.
     """
     if epochs < 1:
-        raise ValueError(f"epochs is {epochs}: train for at least 1")
+        raise ValueError(f"epochs is {epochs}: use at least 1")
     if not re.fullmatch(r"[\w.-]+", name):
-        raise ValueError(f"name is {name!r}: it names a folder; use letters, digits, . _ -")
+        raise ValueError(f"name is {name!r}: use letters, digits, . _ - only, as it names a folder")
     optimizer = optimizer or keras.optimizers.AdamW(one_cycle(train_ds, epochs), weight_decay=1e-4)
     loss = loss or losses.CrossEntropy()
     _compile(model, optimizer, loss, num_classes=_classes(model, train_ds))
@@ -97,7 +98,7 @@ def train(
     code = fingerprint(model, train_ds, val_ds, epochs, optimizer, loss, callbacks)
     folder = runs_folder() / f"{name}-{code}"
     checkpoint = Checkpoint(folder, train_ds, epochs, "val_mean_iou" if val_ds else "mean_iou")
-    # Averaged weights are what will be used, so they are what is validated.
+    # The averaged weights are validated, because they are the result.
     average = [keras.callbacks.SwapEMAWeights()] if optimizer.use_ema else []
     done = checkpoint.restore(model)
     if done < epochs:
@@ -106,17 +107,17 @@ def train(
             validation_data=val_ds,
             epochs=epochs,
             initial_epoch=done,
-            shuffle=False,  # Batches shuffles by itself, the same way each time
+            shuffle=False,  # Batches shuffles, the same way each time
             callbacks=[*average, *callbacks, checkpoint, Progress(epochs)],
             verbose=0,
         )
-    # The averaged weights, if the optimizer keeps any; a loaded run needs it as a trained one.
+    # Use the averaged weights, if the optimizer has any, after training and after loading.
     model.optimizer.finalize_variable_values(model.trainable_variables)
     return Run(checkpoint.history, folder, checkpoint.provenance)
 
 
 def _classes(model, train_ds):
-    """How many classes a model tells apart. One that names no input gets its weights here."""
+    """The number of classes of a model's logits; a call builds a model without an input shape."""
     if model.built and hasattr(model, "output_shape"):
         return model.output_shape[-1]
     return model(train_ds[0][0]).shape[-1]
@@ -129,7 +130,7 @@ def _compile(model, optimizer, loss, num_classes):
 
 
 def one_cycle(train_ds, epochs, peak=1e-3):
-    """A learning rate that rises to ``peak`` over a fifth of the steps and falls to zero.
+    """A learning rate schedule that rises to ``peak`` in a fifth of the steps and falls to zero.
 
     Source: Smith and Topin (2018), arXiv:1708.07120, with a cosine for the fall.
     """
@@ -144,13 +145,13 @@ def one_cycle(train_ds, epochs, peak=1e-3):
 class TwoRates(keras.optimizers.AdamW):
     """AdamW with a lower learning rate for some of the model's variables.
 
-    A pretrained encoder needs small steps where a new decoder needs large ones. (Keras 3.15
-    has ``MultiOptimizer`` for this; 3.13, which Google Colab has, does not.)
+    A pretrained encoder needs small steps, a new decoder large ones. (Keras 3.15 has
+    ``MultiOptimizer`` for this; 3.13, which Google Colab has, does not.)
 
     Args:
         learning_rate: a number or a schedule, for most variables.
-        slow: paths of the variables that get less, such as ``[v.path for v in layer.variables]``.
-        slow_rate: what their learning rate is multiplied by. Weight decay is not.
+        slow: paths of the variables with the lower rate, ``[v.path for v in layer.variables]``.
+        slow_rate: the factor for their learning rate; weight decay stays the same.
         options: as for ``keras.optimizers.AdamW``.
     """
 
@@ -174,18 +175,18 @@ class TwoRates(keras.optimizers.AdamW):
 
 
 def runs_folder():
-    """Where runs are kept: ``LABKIT_RUNS``, or ``runs`` in the working folder."""
+    """The folder of all runs: ``LABKIT_RUNS``, or ``runs`` in the working folder."""
     return Path(os.environ.get("LABKIT_RUNS") or "runs")
 
 
 def fingerprint(model, train_ds, val_ds, epochs, optimizer, loss, callbacks=()):
-    """Eight characters that stand for a training: change anything in it, and they change.
+    """Eight characters that identify a training by everything that shapes its result.
 
-    All but the model's first weights: a seed in its layers stands for those. A callback counts if
-    it has a ``get_config``.
+    The model's initial weights are identified by the seeds of its layers, callbacks by their
+    ``get_config``.
     """
     described = [
-        re.sub(r"_\d+\b", "", model.to_json()),  # Keras numbers unnamed layers as they are made
+        re.sub(r"_\d+\b", "", model.to_json()),  # without Keras's counter of unnamed layers
         [tuple(v.shape) for v in model.trainable_variables],
         [_contents(batches) for batches in (train_ds, val_ds) if batches],
         epochs,
@@ -198,7 +199,7 @@ def fingerprint(model, train_ds, val_ds, epochs, optimizer, loss, callbacks=()):
 
 
 def weights_code(model):
-    """Eight characters that stand for a model's weights, to name what is trained from them."""
+    """Eight characters that identify a model's weights."""
     numbers = b"".join(weight.tobytes() for weight in model.get_weights())
     return hashlib.sha256(numbers).hexdigest()[:8]
 
@@ -213,8 +214,8 @@ def _contents(batches):
 
 
 def _source(loss):
-    """A loss in words: its settings and its code, so that an edited function is another run."""
-    if inspect.isfunction(loss):  # what an outer function gave it counts too
+    """Settings and source of a loss, so that an edited function makes another run."""
+    if inspect.isfunction(loss):  # variables of an enclosing function are settings
         settings, code = inspect.getclosurevars(loss).nonlocals, loss
     elif hasattr(loss, "get_config"):
         settings, code = loss.get_config(), type(loss)
@@ -227,11 +228,11 @@ def _source(loss):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Keeps weights, optimizer and history after each epoch, so that no kill loses more than one.
+    """Saves weights, optimizer, history and provenance after each epoch.
 
-    Beside the history stands where the training was made: whoever loads it later has other code.
-    The history file names the weights file that belongs to it and is replaced in one step:
-    whenever the process dies, the two fit together.
+    A killed process loses at most one epoch: the history file names its weights file, and each
+    file is replaced in one step. Keras's ``BackupAndRestore`` keeps neither the history nor the
+    best weights, and deletes its folder when training ends.
     """
 
     def __init__(self, folder, train_ds, epochs, best_by):
@@ -241,10 +242,10 @@ class Checkpoint(keras.callbacks.Callback):
         self.history = {}
 
     def restore(self, model):
-        """Load the last epoch that was kept into the model; returns how many epochs are done.
+        """Load the last saved epoch into the model; returns the number of finished epochs.
 
-        At the start the first weights are kept: a call that is interrupted in its first epoch
-        starts from them again, though the model has changed.
+        A new run saves its initial weights, so that a call that is interrupted in the first epoch
+        starts from them again.
         """
         self.set_model(model)
         self.provenance = profile.provenance(model)
@@ -252,35 +253,35 @@ class Checkpoint(keras.callbacks.Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         record = self.folder / "history.json"
         if not record.exists():
-            self._keep(0)
+            self._save_epoch(0)
             return 0
-        kept = json.loads(record.read_text())
-        if not (self.folder / kept["weights"]).exists():
-            print(f"{self.folder} has lost {kept['weights']}: training starts anew.")
-            self._keep(0)
+        saved = json.loads(record.read_text())
+        if not (self.folder / saved["weights"]).exists():
+            print(f"{self.folder} has lost {saved['weights']}: training starts again.")
+            self._save_epoch(0)
             return 0
-        model.load_weights(self.folder / kept["weights"])
-        self.history = kept["history"]
+        model.load_weights(self.folder / saved["weights"])
+        self.history = saved["history"]
         done = len(self.history.get("loss", ()))
-        self._take_up(kept, finished=done == self.epochs)
-        does = "loaded" if done == self.epochs else "going on"
+        self._merge_provenance(saved, finished=done == self.epochs)
+        action = "loaded" if done == self.epochs else "resuming"
         print(
-            f"{done} of {self.epochs} epochs are in {self.folder}: {does}. "
-            "Delete that folder to train anew."
+            f"{done} of {self.epochs} epochs are in {self.folder}: {action}. "
+            "Delete that folder to train again."
         )
         return done
 
-    def _take_up(self, kept, finished):
-        """Where the kept epochs were trained; a folder that does not say it is taken as of now."""
-        earlier = {key: kept[key] for key in self.provenance if key in kept}
+    def _merge_provenance(self, saved, finished):
+        """Add the provenance of the saved epochs, which may have been trained by other code."""
+        earlier = {key: saved[key] for key in self.provenance if key in saved}
         if finished:
             self.provenance |= earlier
-        elif "commit" in earlier:  # other code may go on, and then it is a training of both
+        elif "commit" in earlier:  # the run is one of both commits
             commits = [*earlier["commit"].split(", "), self.provenance["commit"]]
             self.provenance["commit"] = ", ".join(dict.fromkeys(commits))
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.train_ds.epoch = epoch  # Keras has ended one already, before the first
+        self.train_ds.epoch = epoch  # Keras has called on_epoch_end once before the first epoch
         self.started = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -292,52 +293,50 @@ class Checkpoint(keras.callbacks.Callback):
         self._check_loss(logs, epoch)
         for key, value in {**logs, "seconds": time.perf_counter() - self.started}.items():
             self.history.setdefault(key, []).append(value)
-        self._keep(epoch + 1, best=logs[self.best_by] >= max(self.history[self.best_by]))
+        self._save_epoch(epoch + 1, best=logs[self.best_by] >= max(self.history[self.best_by]))
 
     def _check_loss(self, logs, epoch):
         if not math.isfinite(loss := float(logs["loss"])):
             raise Diverged(loss, epoch + 1, self.folder)
 
-    def _keep(self, done, best=False):
-        """The state after some epochs; what it replaces goes last."""
+    def _save_epoch(self, done, best=False):
+        """Save the state after some epochs, then delete the one before."""
         weights = f"epoch-{done}.weights.h5"
-        self._save(weights)
+        self._save_weights(weights)
         if best:
-            self._keep_best(weights)
+            self._save_best(weights)
         self.provenance |= profile.date_and_memory()
         record = {"weights": weights, "history": self.history, **self.provenance}
-        self._write("history.json", json.dumps(record))
+        self._replace("history.json", lambda file: file.write_text(json.dumps(record)))
         for old in set(self.folder.glob("epoch-*.weights.h5")) - {self.folder / weights}:
             old.unlink()
 
-    def _keep_best(self, weights):
-        """The weights that were validated: the averaged ones, if the optimizer averages."""
-        if not self.model.optimizer.use_ema:  # a copy takes far less time than saving again
-            work = self.folder / "new-best.weights.h5"
-            shutil.copyfile(self.folder / weights, work)
-            os.replace(work, self.folder / "best.weights.h5")
+    def _save_best(self, weights):
+        """Save the validated weights: the averaged ones, if the optimizer averages."""
+        if not self.model.optimizer.use_ema:  # copying is much faster than saving again
+            copy = partial(shutil.copyfile, self.folder / weights)
+            self._replace("best.weights.h5", copy)
             return
         variables = self.model.trainable_variables
-        now = [ops.convert_to_numpy(variable) for variable in variables]
+        values = [ops.convert_to_numpy(variable) for variable in variables]
         self.model.optimizer.finalize_variable_values(variables)
-        self._save("best.weights.h5")
-        for variable, value in zip(variables, now, strict=True):
+        self._save_weights("best.weights.h5")
+        for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
-    def _save(self, name):
-        """Weights and optimizer, complete under their name or not there at all."""
-        work = self.folder / f"new-{name}"
-        self.model.save_weights(work, overwrite=True)
-        os.replace(work, self.folder / name)
+    def _save_weights(self, name):
+        """Save weights and optimizer."""
+        self._replace(name, partial(self.model.save_weights, overwrite=True))
 
-    def _write(self, name, text):
-        work = self.folder / f"new-{name}"
-        work.write_text(text)
-        os.replace(work, self.folder / name)
+    def _replace(self, name, write):
+        """Write a file under another name first, so that it is complete or not there."""
+        file = self.folder / f"new-{name}"
+        write(file)
+        os.replace(file, self.folder / name)
 
 
 class Progress(keras.callbacks.Callback):
-    """One line that follows the training: epoch, step, loss, time left."""
+    """One line that shows epoch, step, loss and time left."""
 
     def __init__(self, epochs):
         super().__init__()
@@ -371,20 +370,20 @@ class Progress(keras.callbacks.Callback):
 
 
 def duration(seconds):
-    """Seconds as people say them: "45 s", "3 min 20 s"."""
+    """Seconds as text: "45 s", "3 min 20 s"."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 class Line:
-    """One line of text that is replaced: in a notebook's output, on a terminal, or in a log."""
+    """A line of text that replaces itself, in a notebook or on a terminal."""
 
     def __init__(self):
         self.handle = None
         self.length = 0
 
     def show(self, text, last=False):
-        """Replace the line; ``last`` leaves it there. A log file gets the last line alone."""
+        """Replace the line; ``last`` keeps it. A log file gets the last line only."""
         if in_notebook():
             self._show_in_notebook(text)
         elif sys.stdout.isatty():
@@ -414,7 +413,7 @@ def in_notebook():
 
 
 class DisplayCallback(keras.callbacks.Callback):
-    """Shows image, true mask and predicted mask after each epoch, in one place.
+    """Shows image, true mask and predicted mask after each epoch, in one figure.
 
     Args:
         image: uint8 ``[H, W, 3]``.
@@ -439,7 +438,7 @@ class DisplayCallback(keras.callbacks.Callback):
     def _show(self, pred_mask, epoch):
         from IPython.display import display
 
-        from labkit import plots  # which stands above this module
+        from labkit import plots  # imports Matplotlib
 
         figure = plots.display_sample([self.image, self.mask, pred_mask])
         figure.suptitle(f"after epoch {epoch + 1}")
@@ -466,10 +465,10 @@ def predict_masks(model, split, batch_size=32):
 
 
 def predict_logits(model, split, batch_size=32, flips=False):
-    """Batch by batch, pairs of a slice of the split and its logits float32 ``[B, S, S, C]``.
+    """Yield a slice of the split and its logits, float32 ``[B, S, S, C]``, batch by batch.
 
-    ``flips`` predicts the mirror image too, and gives the logarithm of the mean probability.
-    Shows how far it is when it takes more than five seconds.
+    ``flips`` also predicts the mirror image and yields the logarithm of the mean probability.
+    Shows its progress after five seconds.
     """
     line, start = Line(), time.perf_counter()
     for first in range(0, len(split), batch_size):

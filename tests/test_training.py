@@ -247,7 +247,7 @@ def test_a_training_that_was_stopped_ends_as_one_that_was_not(whole, at, capsys)
     broken_off(*at, model=model)
     run = train(model)  # the same model, which the first call has changed
     assert_same(outcome(model, run), whole[0])
-    assert f"{at[0]} of {EPOCHS} epochs are in {run.folder}: going on" in capsys.readouterr().out
+    assert f"{at[0]} of {EPOCHS} epochs are in {run.folder}: resuming" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("how", ["eager", pytest.param("compiled", marks=pytest.mark.slow)])
@@ -300,7 +300,7 @@ def test_a_lost_weights_file_starts_the_training_anew(whole, capsys):
     (copied(whole[1]) / f"epoch-{EPOCHS}.weights.h5").unlink()
     model = tiny_model()
     assert_same(outcome(model, train(model)), whole[0])
-    assert f"has lost epoch-{EPOCHS}.weights.h5: training starts anew" in capsys.readouterr().out
+    assert f"has lost epoch-{EPOCHS}.weights.h5: training starts again" in capsys.readouterr().out
 
 
 class Tell(keras.callbacks.Callback):
@@ -571,7 +571,7 @@ def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_epochs_before
         if epoch == 1:
             model.set_weights([weight * np.nan for weight in model.get_weights()])
 
-    match = "loss became nan in epoch 2: lower the learning rate.* keeps the epochs before"
+    match = "loss became nan in epoch 2: lower the learning rate.* has the epochs before"
     with pytest.raises(training.Diverged, match=match) as stopped:
         train(callbacks=[Each(before=spoil)])
     (folder,) = training.runs_folder().iterdir()
@@ -583,13 +583,13 @@ def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_epochs_before
 
 @pytest.mark.parametrize("epochs", [0, -3])
 def test_too_few_epochs_are_refused(epochs):
-    with pytest.raises(ValueError, match=f"epochs is {epochs}: train for at least 1"):
+    with pytest.raises(ValueError, match=f"epochs is {epochs}: use at least 1"):
         train(epochs=epochs)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "../up", "two words", "a\n"])
 def test_a_name_that_is_no_folder_s_name_is_refused(name):
-    with pytest.raises(ValueError, match="it names a folder; use letters, digits"):
+    with pytest.raises(ValueError, match="use letters, digits"):
         train(name=name)
     assert not training.runs_folder().exists()
 
