@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from labkit import classes
 from labkit.experiments.recipes import Recipe
@@ -25,10 +26,6 @@ LABORATORY_WORK = {
     "background IoU per image": 0.8832,
     "background Dice per image": 0.9338,
 }
-# 97.5 % quantiles of Student's t, by the number of values that the spread is known from; for
-# more than ten values the last is a little too wide.
-STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306}
-STUDENT[10] = 2.262
 MAIN_SCORES = ("accuracy", "mean IoU", *(f"{name} IoU pooled" for name in classes.NAMES))
 
 
@@ -287,7 +284,7 @@ def seed_interval(values):
     values = np.asarray(values, float)
     if len(values) < 2:
         return float(values.mean()), np.nan, np.nan
-    reach = STUDENT[min(len(values), 10)] * values.std(ddof=1) / np.sqrt(len(values))
+    reach = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
     return float(values.mean()), float(values.mean() - reach), float(values.mean() + reach)
 
 
