@@ -3,7 +3,6 @@
 import json
 import queue
 import sys
-from dataclasses import replace
 
 import jupyter_client
 import numpy as np
@@ -12,48 +11,93 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit import check
-from labkit.check import NotDone, Task, hand_in, waiting
+from labkit.check import NotDone, Task, hand_in, task, waiting
 from labkit.check import metrics as lab
-from labkit.check.task import short
+from labkit.check.mistakes import NEGATED, Edit, Symptom, edits, result
+from labkit.check.text import short
 from labkit.check.writing import Question
 
-DOUBLE = Task(
+
+@task(
     "9.1",
-    "double",
-    "Twice the value.",
     cases=((np.array([1, 2, 3]),), (np.array([0.5]),)),
-    right=lambda value: 2 * value,
-    mistakes=((lambda value: value**2, "This is the square."),),
+    mistakes=(Edit("2 * value", "value**2", "This is the square."), NEGATED),
 )
+def double(value):
+    return 2 * value
 
 
-def test_a_right_answer_is_done():
+DOUBLE = double
+
+
+def test_a_right_answer_is_correct():
     answer = DOUBLE(lambda value: value + value)
-    assert answer.passed and repr(answer) == "✓ Task 9.1, double: done."
+    assert answer.passed and repr(answer) == "✓ Task 9.1, double: correct."
 
 
 def test_a_wrong_answer_says_what_was_tried_expected_and_got():
     answer = DOUBLE(lambda value: value + 1)
     assert not answer.passed
     assert repr(answer).splitlines() == [
-        "✗ Task 9.1, double: not right yet.",
+        "✗ Task 9.1, double: incorrect.",
         "  Tried: double(value=[1, 2, 3])",
         "  Expected: [2, 4, 6]",
         "  Got: [2, 3, 4]",
-        "  Hint: The shape is right, the values are not. Work out what was tried by hand.",
+        "  Hint: The shape is right, the values are not. Work out the tried case by hand.",
     ]
 
 
-def test_what_is_expected_is_worked_out_once_a_case():
-    asked = []
-    task = replace(DOUBLE, right=lambda value: asked.append(value) or 2 * value)
+def test_the_reference_is_called_once_for_each_case():
+    calls = []
+    task = Task("9.2", "f", ((1,), (2,)), lambda value: calls.append(value) or 2 * value)
     for factor in (2, 3, 2):
         assert task(lambda value, factor=factor: factor * value).passed == (factor == 2)
-    assert len(asked) == len(task.cases)
+    assert calls == [1, 2]
 
 
 def test_a_known_mistake_has_a_hint_of_its_own():
     assert DOUBLE(lambda value: value * value).hint == "This is the square."
+
+
+def test_two_mistakes_at_once_get_both_hints():
+    hint = DOUBLE(lambda value: -(value**2)).hint
+    assert hint == "This is the square. The sign is reversed."
+
+
+def test_edits_that_exclude_each_other_are_not_combined():
+    mistakes = edits("""
+        2 * value => 3 * value
+            Three times.
+        2 * value => 4 * value
+            Four times,
+            on two lines.
+    """)
+    task = Task("9.2", "double", DOUBLE.cases, DOUBLE.reference, mistakes)
+    assert task.mutant(*mistakes) is None
+    assert task(lambda value: 4 * value).hint == "Four times, on two lines."
+    assert "by hand" in task(lambda value: 7 * value).hint
+
+
+def test_a_mistake_around_the_reference():
+    tasks = result(lambda value: value + 1, "One too many."), result(lambda v: v / 0.0, "Endless.")
+    task = Task("9.2", "double", DOUBLE.cases, DOUBLE.reference, tasks)
+    assert task(lambda value: value * 2 + 1).hint == "One too many."
+
+
+def test_a_mistake_told_by_a_part_of_what_is_measured():
+    sizes = Symptom("Twice as many.", size=lambda n: 2 * n)
+    adapter = lambda function, n: {"size": len(function(n)), "sum": sum(function(n))}  # noqa: E731
+    task = Task("9.2", "ones", ((2,), (3,)), lambda n: [1] * n, (sizes,), adapter)
+    assert task(lambda n: [1] * n).passed
+    assert task(lambda n: [5] * 2 * n).hint == "Twice as many."
+    assert task(lambda n: [5] * n).hint.startswith("sum:")
+
+
+def test_a_mistake_that_raises_explains_the_same_error_alone():
+    mistake = Edit("2 * value", "{}[value]", "No such key.")
+    task = Task("9.2", "double", ((1,),), DOUBLE.reference, (mistake,))
+    assert task(lambda value: {}[value]).hint == "No such key."
+    assert task(lambda value: unknown).hint.startswith("A name is not defined")  # noqa: F821
 
 
 def test_the_first_case_that_fails_is_told():
@@ -62,26 +106,26 @@ def test_the_first_case_that_fails_is_told():
 
 
 @pytest.mark.parametrize("unsolved", [..., None])
-def test_what_is_not_there_is_not_done(unsolved):
-    assert DOUBLE(unsolved).state == "not done yet"
+def test_a_missing_answer_is_not_attempted(unsolved):
+    assert DOUBLE(unsolved).state == "not attempted"
 
 
-def test_a_stub_is_not_done():
+def test_a_stub_is_not_attempted():
     def double(value):
         raise NotDone("9.1")
 
-    assert repr(DOUBLE(double)) == "○ Task 9.1, double: not done yet."
+    assert repr(DOUBLE(double)) == "○ Task 9.1, double: not attempted."
 
 
-def test_an_error_around_a_stub_is_not_done_either():
+def test_an_error_around_a_stub_is_not_attempted():
     def double(value):
         raise RuntimeError(f"in user code: {NotDone('9.1')}")
 
-    assert DOUBLE(double).state == "not done yet"
+    assert DOUBLE(double).state == "not attempted"
 
 
 def test_a_result_in_the_place_of_the_function_is_told_apart():
-    assert "without brackets" in DOUBLE(np.array([2, 4])).hint
+    assert "without parentheses" in DOUBLE(np.array([2, 4])).hint
 
 
 @pytest.mark.parametrize(
@@ -165,39 +209,38 @@ def test_a_case_that_has_to_fail():
             raise ValueError(value)
         return value**0.5
 
-    task = Task("9.2", "root", "", cases=((4,), (-1,)), right=root)
+    task = Task("9.2", "root", ((4,), (-1,)), root)
     assert task(root).passed
     answer = task(lambda value: abs(value) ** 0.5)
-    assert answer.expected == "an error" and "has to end in an error" in answer.hint
+    assert answer.expected == "an error" and "has to raise an error" in answer.hint
 
 
 @pytest.mark.parametrize("wanted", [True, "seven", None])
 def test_an_array_in_the_place_of_a_plain_value_is_wrong(wanted):
-    task = Task("9.6", "f", "", cases=((1,),), right=lambda _: {"value": wanted})
+    task = Task("9.6", "f", ((1,),), lambda _: {"value": wanted})
     assert not task(lambda _: {"value": np.array([True, False])}).passed
     assert task(lambda _: {"value": wanted}).passed
 
 
-def test_whole_numbers_can_be_asked_for():
-    task = Task("9.3", "ones", "", cases=((2,),), right=lambda n: np.ones(n, int), whole=True)
+def test_an_integer_type_can_be_required():
+    task = Task("9.3", "ones", ((2,),), lambda n: np.ones(n, int), integer=True)
     assert task(lambda n: np.ones(n, "uint8")).passed
-    assert "whole numbers" in task(lambda n: np.ones(n)).hint
+    assert "integer type" in task(lambda n: np.ones(n)).hint
 
 
 def test_axes_of_length_one_count_if_asked():
-    case = {"cases": ((2,),), "right": lambda n: np.ones((1, n))}
-    assert Task("9.4", "ones", "", **case)(np.ones).passed
-    assert "(1, 2)" in Task("9.4", "ones", "", **case, strict=True)(np.ones).hint
+    case = ((2,),), lambda n: np.ones((1, n))
+    assert Task("9.4", "ones", *case)(np.ones).passed
+    assert "(1, 2)" in Task("9.4", "ones", *case, strict=True)(np.ones).hint
 
 
 def test_parts_are_compared_by_name():
     task = Task(
         "9.5",
         "halve",
-        "",
-        cases=((3,),),
-        right=lambda n: n / 2,
-        use=lambda function, n: {"value": function(n), "kind": type(function(n)).__name__},
+        ((3,),),
+        lambda n: n / 2,
+        adapter=lambda function, n: {"value": function(n), "kind": type(function(n)).__name__},
     )
     assert task(lambda n: n / 2).passed
     assert task(lambda n: n // 2).hint.startswith("value:")
@@ -225,21 +268,21 @@ def test_an_answer_is_safe_as_html():
 
 
 def test_a_question_wants_words():
-    question = Question("9.9", "why", "Why?", words=3)
+    question = Question("9.9", "why", words=3)
     assert question("because it is").passed
     assert question("because because because").got == "1"
     assert question(["because"]).expected == "a text, in quotes"
 
 
 def test_the_hand_in_lists_every_task_of_the_lab_in_order():
-    shown = hand_in(lab, {"iou_coefficient": lab.iou_coefficient.right, "which_score": 3})
+    shown = hand_in(lab, {"iou_coefficient": lab.iou_coefficient.reference, "which_score": 3})
     numbers = [answer.number for answer in shown.answers]
     assert numbers == sorted(numbers) and len(numbers) >= 4
     states = {answer.name: answer.state for answer in shown.answers}
-    assert states["iou_coefficient"] == "done"
-    assert states["dice_coefficient"] == "not done yet"
-    assert states["which_score"] == "not right yet"
-    assert f"1 of {len(numbers)} tasks are done." in repr(shown)
+    assert states["iou_coefficient"] == "correct"
+    assert states["dice_coefficient"] == "not attempted"
+    assert states["which_score"] == "incorrect"
+    assert f"1 of {len(numbers)} tasks are correct." in repr(shown)
     assert "Download .ipynb" in shown._repr_html_()
 
 

@@ -37,11 +37,11 @@ def known_tasks(module):
 
 
 @each_lab
-def test_the_texts_of_tasks_are_read_as_they_are(name):
-    tasks = known_tasks(labs.CHECKS[name])
-    assert labs.task_texts(labs.CHECKS[name]) == {
-        number: task.text.strip() for number, task in tasks.items()
-    }
+def test_each_task_has_a_text(name):
+    texts = labs.task_texts(labs.chapter(name))
+    assert list(texts) == list(known_tasks(labs.CHECKS[name]))
+    for number, task in known_tasks(labs.CHECKS[name]).items():
+        assert f"`{task.name}" in texts[number]
 
 
 @each_lab
@@ -121,22 +121,11 @@ def test_the_chapter_s_solutions_pass_every_check(name):
     assert all(answer.passed for answer in shown.answers), shown.answers
 
 
-@each_lab
-def test_each_mistake_gets_its_own_hint_and_the_right_one_passes(name):
-    for task in known_tasks(labs.CHECKS[name]).values():
-        if isinstance(task, Question):
-            continue
-        assert task(task.right).passed, task.name
-        for mistaken, hint in task.mistakes:
-            assert task(mistaken).hint == hint, task(mistaken)
-
-
-def test_there_are_about_thirty_tasks_with_texts():
+def test_there_are_about_thirty_tasks():
     tasks = [task for module in labs.CHECKS.values() for task in known_tasks(module).values()]
     assert 28 <= len(tasks) <= 42
     for task in tasks:
         assert isinstance(task, Task | Question)
-        assert f"`{task.name}" in task.text, task.number
     questions = {task.number[0] for task in tasks if isinstance(task, Question)}
     assert len(questions) >= 5
 

@@ -1,22 +1,38 @@
-"""Tasks of the lab on error analysis (chapter 6). Classes: 0 pet, 1 background, 2 border."""
+"""Tasks of the lab on error analysis. Classes: 0 pet, 1 background, 2 border."""
 
 import numpy as np
 import pandas as pd
 
-from labkit.check.task import NotDone, Task
+from labkit.check.answer import NotDone
+from labkit.check.engine import task
+from labkit.check.mistakes import (
+    FLOOR_DIVISION,
+    NEGATED,
+    ONE_MINUS,
+    PERCENT,
+    SWAPPED_PAIR,
+    TOO_LARGE_BY_ONE,
+    edits,
+    result,
+)
 from labkit.check.writing import Question
 
 __all__ = ["NotDone"]
 
 
 def batch(*masks):
-    """Small masks [H, W] as a batch [N, H, W, 1], as the course has them."""
+    """Masks [H, W] as a batch [N, H, W, 1]."""
     return np.array(masks, "uint8")[..., np.newaxis]
 
 
 def filled(*counts):
     """Masks of 20 x 20 whose first pixels are pet, the others background."""
     return batch(*(np.where(np.arange(400) < n, 0, 1).reshape(20, 20) for n in counts))
+
+
+def as_tuple(value):
+    """An array, a list or a tensor as a tuple, which is compared part by part."""
+    return tuple(value) if np.ndim(value) else value
 
 
 HALF = batch([[0, 0], [1, 1]], [[0, 0], [0, 1]], [[1, 1], [2, 2]])
@@ -33,570 +49,290 @@ MIXED_PRED = batch(
     [[1, 1, 1, 0, 0], [1, 1, 1, 0, 2], [2, 2, 2, 1, 1]],
     [[1, 1, 1, 1, 1], [1, 2, 1, 1, 1], [1, 2, 2, 2, 1]],
 )
-BATCHES = ((HALF, HALF_PRED), (MIXED, MIXED_PRED), (filled(400, 280), filled(300, 300)))
+
+UINT8 = "A sum is kept in uint8, which wraps around at 256. Sum in a larger integer type."
+BORDER_AS_PET = "The border counts as pet here. Only class 0 is the pet."
 
 
-def is_pet(mask):
-    return np.asarray(mask) == 0
-
-
-def unpacked(found):
-    """An array, a list or a tensor as the tuple that it stands for."""
-    return tuple(found) if np.ndim(found) else found
-
-
-# --- 6.1 pet_iou_per_image ----------------------------------------------------------------------
-
-EACH = (1, 2, 3)  # the axes of one image
-
-
-def areas(masks, pred_masks, axis=EACH, belongs=is_pet):
-    """Pixels in both masks, in the true one, and in the predicted one."""
-    true, predicted = belongs(masks), belongs(pred_masks)
-    return [np.sum(area, axis) for area in (true & predicted, true, predicted)]
-
-
-def iou(masks, pred_masks, axis=EACH, belongs=is_pet, empty=1.0):
-    both, true, predicted = areas(masks, pred_masks, axis, belongs)
-    return divided(both, true + predicted - both, empty)
-
-
-def divided(part, whole, empty=1.0):
-    return np.where(whole > 0, part / np.maximum(whole, 1), empty)
-
-
-def share(score):
-    """A score per image from the areas of the pet: of both, true, predicted."""
-    return lambda masks, pred_masks: score(*areas(masks, pred_masks))
-
-
-def of_class(class_id):
-    return lambda masks, pred_masks: iou(masks, pred_masks, belongs=lambda m: m == class_id)
-
-
-def in_bytes(both, true, predicted):
-    """Areas summed up in uint8: 256 pixels are none."""
-    return divided(np.uint8(both % 256), np.uint8((true + predicted - both) % 256))
-
-
-pet_iou_per_image = Task(
+@task(
     "6.1",
-    "pet_iou_per_image",
-    """
-`pet_iou_per_image(masks, pred_masks)` is the IoU of the pet class, one number for each image.
-
-* **in**: true and predicted masks, both `[N, H, W, 1]`, with the classes 0 pet, 1 background,
-  2 border.
-* **out**: N numbers from 0 to 1, shape `[N]`. An image whose pet is neither in the mask nor in the
-  prediction gets 1.
-* **example**: three images of 2 x 2 pixels. In the first, one of two pet pixels is found, in the
-  second all; the third has no pet, and none is predicted: `[0.5, 1.0, 1.0]`.
-""",
-    cases=BATCHES,
-    right=iou,
+    cases=((HALF, HALF_PRED), (MIXED, MIXED_PRED), (filled(400, 280), filled(300, 300))),
     strict=True,
     mistakes=(
-        (
-            lambda m, p: iou(m, p).mean(),
-            "The images are averaged. Each image keeps a number of its own.",
-        ),
-        (
-            lambda m, p: iou(m, p, axis=None),
-            "The pixels of all images are counted together. The first axis is that of the images.",
-        ),
-        (
-            lambda m, p: iou(m, p, axis=(0, 1, 2)),
-            "The sums run over the first axis, so the images are counted together.",
-        ),
-        (
-            lambda m, p: iou(m, p, axis=0),
-            "The sums run over the images, and leave the pixels. It has to be the other way.",
-        ),
-        (
-            lambda m, p: iou(m, p, axis=(1, 2)),
-            "An axis of length 1 is left over at the end. The shape has to be [N].",
-        ),
-        (
-            lambda m, p: iou(m, p, axis=2),
-            "These are scores of single rows. The sums go over height and width.",
-        ),
-        (of_class(1), "This is the score of class 1, background. The pet is class 0."),
-        (of_class(2), "This is the score of class 2, border. The pet is class 0."),
-        (
-            lambda m, p: iou(m, p, belongs=lambda mask: mask != 1),
-            "The border counts as pet here. Class 0 alone is asked for.",
-        ),
-        (
-            lambda m, p: np.mean(m == p, EACH),
-            "This is pixel accuracy: the share of equal pixels. Look at the pet alone.",
-        ),
-        (
-            share(lambda b, t, p: divided(2 * b, t + p)),
-            "This is Dice. Look at the line below the fraction bar, and at the factor 2.",
-        ),
-        (
-            share(lambda b, t, p: divided(b, t + p)),
-            "Pixels that are in both masks are counted twice below the line. Count them once.",
-        ),
-        (
-            share(lambda b, t, p: divided(b, t)),
-            "This is recall: it divides by the true pet alone, and false alarms are free.",
-        ),
-        (
-            share(lambda b, t, p: divided(b, p)),
-            "This is precision: it divides by the predicted pet alone, and misses are free.",
-        ),
-        (
-            lambda m, p: iou(m, p, empty=0.0),
-            "Where neither mask has a pet, 0 comes out. What does the task ask for?",
-        ),
-        (
-            lambda m, p: iou(m, p, empty=np.nan),
-            "Where neither mask has a pet, 0 / 0 gives NaN. Ask for that case.",
-        ),
-        (
-            share(lambda b, t, p: np.where(t > 0, b / np.maximum(t + p - b, 1), 1.0)),
-            "A mask without a pet always gives 1 here, so that false alarms go unpunished.",
-        ),
-        (
-            share(lambda b, t, p: np.where(p > 0, b / np.maximum(t + p - b, 1), 1.0)),
-            "A prediction without a pet always gives 1 here, so that a missed pet is forgiven.",
-        ),
-        (
-            share(lambda b, t, p: (b + 1.0) / (t + p - b + 1.0)),
-            "The number that is added changes every score, not only 0 / 0.",
-        ),
-        (
-            share(in_bytes),
-            "Somewhere a sum is kept in uint8, which starts anew at 256. Sum in whole numbers.",
-        ),
-        (
-            share(lambda b, t, p: divided(b, t + p - b) // 1),
-            "A // divides without remainder. A share needs a / for division.",
-        ),
-        (lambda m, p: 1 - iou(m, p), "This is 1 - IoU: the best prediction gives 0."),
-        (lambda m, p: 100 * iou(m, p), "This is per cent. A score lies between 0 and 1."),
-        (
-            share(lambda b, t, p: b),
-            "This is the number of shared pixels. What is it to be divided by?",
-        ),
+        *edits(f"""
+            axis = (1, 2, 3) => axis = None
+                The pixels of all images are pooled. The first axis is that of the images.
+            axis = (1, 2, 3) => axis = (0, 1, 2)
+                The sums include the first axis, so the images are pooled.
+            axis = (1, 2, 3) => axis = 0
+                The sums run over the images and keep the pixels. It has to be the other way round.
+            axis = (1, 2, 3) => axis = (1, 2)
+                An axis of length 1 is left at the end. The shape has to be [N].
+            axis = (1, 2, 3) => axis = 2
+                Each row of pixels gets a score. Sum over height and width.
+            == 0 => == 1
+                This is the score of class 1, background. The pet is class 0.
+            == 0 => == 2
+                This is the score of class 2, border. The pet is class 0.
+            == 0 => != 1
+                {BORDER_AS_PET}
+            np.where(either > 0, score, 1.0) => np.mean(masks == pred_masks, axis)
+                This is pixel accuracy: the share of equal pixels. Look at the pet alone.
+            both / np.maximum(either, 1) => 2 * both / np.maximum(both + either, 1)
+                This is Dice. Look at the denominator, and at the factor 2.
+            np.maximum(either, 1) => np.maximum(both + either, 1)
+                Shared pixels count twice in the denominator. Count them once.
+            (true | predicted) => true
+                This is recall: it divides by the true pet alone; false alarms cost nothing.
+            (true | predicted) => predicted
+                This is precision: it divides by the predicted pet alone; misses cost nothing.
+            score, 1.0 => score, 0.0
+                An image without a pet in either mask gets 0 here. Look up its score in the task.
+            score, 1.0 => score, np.nan
+                Without a pet in either mask, 0/0 gives NaN. Handle that case.
+            either > 0 => true.any(axis)
+                An image with no pet in the true mask always gets 1: false alarms cost nothing.
+            either > 0 => predicted.any(axis)
+                An image with no pet in the prediction always gets 1: misses cost nothing.
+            both / np.maximum(either, 1) => (both + 1) / (either + 1)
+                The constant that is added changes every score, not only 0/0.
+            .sum(axis) => .sum(axis, dtype="uint8")
+                {UINT8}
+            .sum(axis) => .sum(axis) % 256
+                {UINT8}
+            np.where(either > 0, score, 1.0) => both
+                This is the number of shared pixels. Divide it.
+        """),
+        result(np.mean, "The images are averaged. Return one score for each image."),
+        FLOOR_DIVISION,
+        ONE_MINUS,
+        PERCENT,
     ),
 )
-
-# --- 6.2 missed_and_false -----------------------------------------------------------------------
-
-SIX = (np.array([0, 0, 0, 0, 1, 1]), np.array([1, 1, 0, 0, 0, 1]))
-
-
-def two_errors(mask, pred_mask, true=is_pet, other=lambda mask: np.asarray(mask) != 0):
-    """Pixels that are ``true`` in the first mask and ``other`` in the second, and vice versa."""
-    missed, false = true(mask) & other(pred_mask), other(mask) & true(pred_mask)
-    return int(missed.sum()), int(false.sum())
+def pet_iou_per_image(masks, pred_masks):
+    true, predicted = masks == 0, pred_masks == 0
+    axis = (1, 2, 3)
+    both = (true & predicted).sum(axis)
+    either = (true | predicted).sum(axis)
+    score = both / np.maximum(either, 1)
+    return np.where(either > 0, score, 1.0)
 
 
-def two_errors_of(class_id):
-    return lambda m, p: two_errors(m, p, lambda x: x == class_id, lambda x: x != class_id)
+BORDER_LEFT_OUT = "A pet pixel mistaken for border is an error too, and so is the reverse."
+REGION_SIZE = "This is the size of a region. Leave out the pixels that the two regions share."
+ORDER_OF_IDS = "Class ids are compared by size, so errors between background and border count."
+RATIO = "This is a ratio. Return the number of pixels."
 
 
-def counted(score):
-    """A score from three numbers of pixels: found, missed, false alarm."""
-    return lambda m, p: score(int(np.sum(is_pet(m) & is_pet(p))), *two_errors(m, p))
-
-
-missed_and_false = Task(
+@task(
     "6.2",
-    "missed_and_false",
-    """
-`missed_and_false(mask, pred_mask)` counts the two kinds of errors of the pet class.
-
-* **in**: two masks of one shape, with the classes 0 pet, 1 background, 2 border. Of several images
-  all pixels count together.
-* **out**: two whole numbers. First the *missed* pixels: pet in the true mask, and anything else in
-  the prediction. Then the *false alarms*: pet in the prediction, and anything else in the true
-  mask.
-* **example**: mask `[0, 0, 0, 0, 1, 1]`, prediction `[1, 1, 0, 0, 0, 1]`: `(2, 1)`.
-""",
     cases=(
-        SIX,
+        (np.array([0, 0, 0, 0, 1, 1]), np.array([1, 1, 0, 0, 0, 1])),
         (MIXED[0, ..., 0], MIXED_PRED[0, ..., 0]),
         (MIXED, MIXED_PRED),
         (MIXED[1], MIXED[1]),
         (filled(400, 280), filled(100, 299)),
     ),
-    right=two_errors,
-    use=lambda function, *case: unpacked(function(*case)),
+    adapter=lambda function, *case: as_tuple(function(*case)),
     mistakes=(
-        (
-            lambda m, p: two_errors(p, m),
-            "The two numbers have changed places. What was missed comes first.",
-        ),
-        (two_errors_of(1), "These are the errors of class 1, background. The pet is class 0."),
-        (two_errors_of(2), "These are the errors of class 2, border. The pet is class 0."),
-        (
-            lambda m, p: two_errors(m, p, other=lambda mask: mask == 1),
-            "Pet taken for border is an error as well, and so is border taken for pet.",
-        ),
-        (
-            lambda m, p: two_errors(m, p, lambda mask: mask != 1, lambda mask: mask == 1),
-            "The border counts as pet here. Class 0 alone is asked for.",
-        ),
-        (
-            counted(lambda found, missed, false: (found, false)),
-            "The first number is that of the pixels found. Which were not found?",
-        ),
-        (
-            counted(lambda found, missed, false: (missed, found)),
-            "The second number is that of the pixels found. Which are predicted by mistake?",
-        ),
-        (
-            counted(lambda found, missed, false: (found + missed, found + false)),
-            "These are the sizes of the two regions. Leave out what they share.",
-        ),
-        (
-            lambda m, p: (two_errors(m, p)[0], int(np.sum(m != p))),
-            "The second number counts all wrong pixels. Count those that are predicted as pet.",
-        ),
-        (
-            lambda m, p: (int(np.sum(m != p)), two_errors(m, p)[1]),
-            "The first number counts all wrong pixels. Count those whose true class is pet.",
-        ),
-        (
-            lambda m, p: (int(np.sum(m < p)), int(np.sum(m > p))),
-            "Class numbers are compared by size, and so border and background count as well.",
-        ),
-        (
-            counted(lambda found, missed, false: (max(missed - false, 0), max(false - missed, 0))),
-            "Areas are subtracted, so that misses and false alarms cancel. Compare pixel by pixel.",
-        ),
-        (
-            counted(lambda found, missed, false: (missed + false, 0)),
-            "In an unsigned type, 0 - 1 is a large number and not -1. Subtract signed integers.",
-        ),
-        (
-            counted(lambda found, missed, false: missed + false),
-            "Both kinds are added up. Give them apart: two numbers with a comma between them.",
-        ),
-        (
-            counted(lambda found, missed, false: (missed % 256, false % 256)),
-            "Somewhere a sum is kept in uint8, which starts anew at 256. Sum in whole numbers.",
-        ),
-        (
-            counted(
-                lambda found, missed, false: (
-                    missed / max(found + missed, 1),
-                    false / max(found + false, 1),
-                )
-            ),
-            "These are shares of a region. Counts of pixels are asked for.",
-        ),
-        (
-            counted(
-                lambda found, missed, false: (
-                    missed / max(found + missed, 1),
-                    false / max(found + missed, 1),
-                )
-            ),
-            "These are shares of the true pet. Counts of pixels are asked for.",
-        ),
-        (
-            lambda m, p: tuple(number / m.size for number in two_errors(m, p)),
-            "These are shares of all pixels. Counts of pixels are asked for.",
-        ),
+        SWAPPED_PAIR,
+        *edits(f"""
+            == 0 => == 1
+                These are the errors of class 1, background. The pet is class 0.
+            == 0 => == 2
+                These are the errors of class 2, border. The pet is class 0.
+            == 0 => != 1
+                {BORDER_AS_PET}
+            ~predicted => (pred_mask == 1)
+                {BORDER_LEFT_OUT}
+            ~true => (mask == 1)
+                {BORDER_LEFT_OUT}
+            true & ~predicted => true & predicted
+                The first number counts the pet pixels that are found. Count those that are not.
+            predicted & ~true => predicted & true
+                The second number counts the pet pixels that are found. Count the false alarms.
+            true & ~predicted => true
+                {REGION_SIZE}
+            predicted & ~true => predicted
+                {REGION_SIZE}
+            predicted & ~true => mask != pred_mask
+                The second number counts all wrong pixels. Count those that are predicted as pet.
+            true & ~predicted => mask != pred_mask
+                The first number counts all wrong pixels. Count those whose true class is pet.
+            true & ~predicted => mask < pred_mask
+                {ORDER_OF_IDS}
+            predicted & ~true => mask > pred_mask
+                {ORDER_OF_IDS}
+            missed, false => max(missed - false, 0), max(false - missed, 0)
+                Areas are subtracted, so misses and false alarms cancel. Compare pixel by pixel.
+            missed, false => missed + false, 0
+                In an unsigned type, 0 - 1 wraps around to a large number. Use a signed type.
+            missed, false => missed + false
+                Both kinds of errors are added. Return two numbers.
+            missed, false => missed % 256, false % 256
+                {UINT8}
+            missed, false => missed / max(true.sum(), 1), false / max(predicted.sum(), 1)
+                {RATIO}
+            missed, false => missed / max(true.sum(), 1), false / max(true.sum(), 1)
+                {RATIO}
+            missed, false => missed / mask.size, false / mask.size
+                {RATIO}
+        """),
     ),
 )
+def missed_and_false(mask, pred_mask):
+    true, predicted = mask == 0, pred_mask == 0
+    missed = np.sum(true & ~predicted)
+    false = np.sum(predicted & ~true)
+    return missed, false
 
-# --- 6.3 interval -------------------------------------------------------------------------------
-
-ANY_SEED = "the same interval for every seed"
-NO_DRAWS = "the same interval for every seed and number of draws"
-ANY_DRAWS = "limits that do not depend on the number of draws"
-NO_SEED = "another interval each time, with one and the same seed"
 
 SCORES = np.array([0.91, 0.17, 0.84, 0.62, 0.95, 0.33, 0.78, 0.88, 0.05])
-HOLED = np.array([0.21, np.nan, 0.83, 0.97, 0.4, np.nan, 0.12, 0.74, np.nan, 0.66, 0.9])
+WITH_NAN = np.array([0.21, np.nan, 0.83, 0.97, 0.4, np.nan, 0.12, 0.74, np.nan, 0.66, 0.9])
 CHANGES = np.random.default_rng(0).normal(0.2, 0.7, 25).round(2)
 
+PM_2 = np.array([-1.96, 1.96])
 
-def present(values):
-    values = np.asarray(values, float)
-    return values[~np.isnan(values)]
-
-
-def resampled(values, seed, draws, size=None, replace=True):
-    """Means of samples [draws], each of ``size`` values, by default of as many as there are."""
-    rng = np.random.default_rng(seed)
-    if not replace:
-        return np.full(draws, values.mean())
-    return rng.choice(values, (draws, size or len(values))).mean(axis=1)
+IGNORES_SEED = "the same interval for every seed"
+IGNORES_BOTH = "the same interval for every seed and number of draws"
+IGNORES_DRAWS = "limits that do not depend on the number of draws"
+RANDOM_SEED = "a different interval each time, with the same seed"
 
 
-def from_means(limits):
-    """A function like ``interval`` whose two limits are ``limits(means)``."""
-
-    def found(values, seed=0, draws=1000):
-        values = present(values)
-        return (values.mean(), *limits(resampled(values, seed, draws)))
-
-    return found
-
-
-def from_values(limits):
-    """A function like ``interval`` that draws nothing."""
-
-    def found(values, seed=0, draws=1000):
-        values = present(values)
-        return (values.mean(), *limits(values))
-
-    return found
-
-
-def of_samples(size):
-    """A function like ``interval`` with samples of another size."""
-
-    def found(values, seed=0, draws=1000):
-        values = present(values)
-        means = resampled(values, seed, draws, size(len(values)))
-        return (values.mean(), *middle(means))
-
-    return found
-
-
-def middle(means, share=0.95, method="linear"):
-    return np.quantile(means, [0.5 - share / 2, 0.5 + share / 2], method=method)
-
-
-def around(values, width):
-    return values.mean() - width, values.mean() + width
-
-
-bootstrap = from_means(middle)
-
-
-def reordered(*order):
-    return lambda *case: tuple(np.array(bootstrap(*case))[list(order)])
-
-
-def drawn(interval, values, seed, draws):
-    """What an interval is judged by: words on how it is drawn, if that is wrong, or its numbers."""
-    found = unpacked(interval(values, seed, draws))
-    if np.shape(found) != (3,):
-        return found
-    few = np.array([interval(values, number, 3) for number in [1, *range(1, 21)]], float)
-    error = np.nanstd(values) / np.sqrt(len(present(values)))
-    near = np.allclose(found, bootstrap(values, seed, draws), rtol=0, atol=error)
-    if np.allclose(few, few[0], rtol=0, atol=1e-9):  # other seeds have no effect
-        if not np.allclose(few[0], found, rtol=0, atol=1e-9):
-            return ANY_SEED
-        return NO_DRAWS if near else found
+def numbers_or_fault(function, values, seed, draws):
+    """The three numbers of an interval, or what is wrong with how it is drawn."""
+    numbers = as_tuple(function(values, seed, draws))
+    if np.shape(numbers) != (3,):
+        return numbers
+    few = np.array([function(values, number, 3) for number in [1, *range(1, 21)]], float)
+    error = np.nanstd(values) / np.sqrt(np.sum(~np.isnan(values)))
+    near = np.allclose(numbers, interval.reference(values, seed, draws), rtol=0, atol=error)
+    if np.allclose(few, few[0], rtol=0, atol=1e-9):  # the seed has no effect
+        if not np.allclose(few[0], numbers, rtol=0, atol=1e-9):
+            return IGNORES_SEED
+        return IGNORES_BOTH if near else numbers
     if not np.array_equal(few[0], few[1], equal_nan=True):
-        return NO_SEED
-    # From seed to seed the limits of 3 draws move by about 0.75 errors, those of 1000 by 0.1.
-    return ANY_DRAWS if near and np.std(few, axis=0).max() < 0.35 * error else found
+        return RANDOM_SEED
+    # The limits vary with the seed: for 3 draws by about 0.75 errors, for 1000 by 0.1.
+    return IGNORES_DRAWS if near and np.std(few, axis=0).max() < 0.35 * error else numbers
 
 
-interval = Task(
+OF_VALUES = "This interval describes the values. It has to describe their mean."
+NOT_95 = "2.5 % of the means have to lie outside on each side."
+WRONG_ORDER = "The three numbers are in the wrong order."
+
+
+@task(
     "6.3",
-    "interval",
-    """
-`interval(values, seed=0, draws=1000)` is the mean of some values and its bootstrap 95 % interval.
-
-* **in**: an array of numbers, a seed for the random numbers, and how many times to draw. Values
-  that are NaN are left out first.
-* **out**: three numbers: the mean of the values, and the two limits between which the middle 95 %
-  of the means of all draws lie. The same seed gives the same limits.
-* **example**: for `np.arange(1, 9) / 10` about `(0.45, 0.29, 0.61)`. Limits move a little with the
-  seed; the check allows for it.
-""",
-    cases=((SCORES, 0, 6_000), (HOLED, 1, 6_000), (CHANGES, 2, 6_000)),
-    right=bootstrap,
-    use=drawn,
+    cases=((SCORES, 0, 6_000), (WITH_NAN, 1, 6_000), (CHANGES, 2, 6_000)),
+    adapter=numbers_or_fault,
     tolerance=0.015,
-    mistakes=(
-        (
-            lambda *case: NO_DRAWS,
-            "Seed and number of draws change nothing. Limits from a formula are not asked for.",
-        ),
-        (
-            lambda *case: ANY_SEED,
-            "Every seed gives the same interval. Hand the seed on to the random numbers.",
-        ),
-        (
-            lambda *case: NO_SEED,
-            "Two calls with one seed give two intervals. Hand the seed on to the random numbers.",
-        ),
-        (lambda *case: ANY_DRAWS, "Is the number of draws used? Twice as many change nothing."),
-        (
-            from_values(lambda values: around(values, 0)),
-            "The interval has no width. Can a value come again? Is it the mean of each draw?",
-        ),
-        (
-            from_values(middle),
-            "This is an interval of the values. Where do the means of the draws lie?",
-        ),
-        (
-            from_values(lambda values: middle(values, method="inverted_cdf")),
-            "This is an interval of the values. Take the mean of each draw first.",
-        ),
-        (
-            from_values(lambda values: around(values, 1.96 * values.std())),
-            "This is an interval of the values. Where do the means of the draws lie?",
-        ),
-        (
-            lambda values, seed, draws: (
-                np.nanmean(values) + np.array([0, -1, 1]) * np.nanstd(values)
-            ),
-            "This is the spread of the values. Where do the means of the draws lie?",
-        ),
-        (
-            of_samples(lambda n: n // 2),
-            "The interval is too wide: a draw is too small. It has as many values as given.",
-        ),
-        (
-            of_samples(lambda n: 10),
-            "Each draw has ten values, however many there are. It has as many as there are.",
-        ),
-        (
-            from_means(lambda means: middle(means, 0.9)),
-            "These limits hold the middle 90 %. For 95 %, 2.5 % lie outside on each side.",
-        ),
-        (
-            from_means(lambda means: middle(means, 0.99)),
-            "These limits hold the middle 99 %. For 95 %, 2.5 % lie outside on each side.",
-        ),
-        (
-            from_means(lambda means: np.quantile(means, [0, 0.95])),
-            "All 5 % are left out above. 2.5 % lie outside on each side.",
-        ),
-        (
-            from_means(lambda means: np.quantile(means, [0.05, 1])),
-            "All 5 % are left out below. 2.5 % lie outside on each side.",
-        ),
-        (
-            from_means(lambda means: np.quantile(means, [0.00025, 0.00975])),
-            "percentile counts from 0 to 100, quantile from 0 to 1. Both limits are far below.",
-        ),
-        (
-            from_means(lambda means: (means.min(), means.max())),
-            "These are the smallest and the largest mean. 2.5 % of them lie outside on each side.",
-        ),
-        (
-            from_means(lambda means: around(means, means.std())),
-            "One standard deviation to each side holds about 68 % of the means.",
-        ),
-        (reordered(1, 0, 2), "The three numbers are there, in another order: the mean is first."),
-        (reordered(1, 2, 0), "The three numbers are there, in another order: the mean is first."),
-        (
-            reordered(0, 2, 1),
-            "The three numbers are there, in another order: the lower limit is second.",
-        ),
-        (
-            lambda values, seed, draws: (
-                np.median(present(values)),
-                *bootstrap(values, seed, draws)[1:],
-            ),
-            "The first number is the median. The mean is asked for.",
-        ),
-        (
-            lambda values, *case: bootstrap(np.nan_to_num(values), *case),
-            "A NaN counts as 0 here. Leave it out.",
-        ),
-        (
-            lambda values, *case: (
-                (np.nan,) * 3 if np.isnan(values).any() else bootstrap(values, *case)
-            ),
-            "A NaN among the values makes all NaN. Leave it out first.",
-        ),
-    ),
+    mistakes=edits(f"""
+        np.quantile(means, [0.025, 0.975]) => np.mean(values) + values.std() / len(values)**0.5 * PM_2
+            Seed and number of draws have no effect. Use a bootstrap, not a formula.
+        rng(seed) => rng(0)
+            Every seed gives the same interval. Pass the seed on to the random generator.
+        rng(seed) => rng()
+            Two calls with the same seed differ. Pass the seed on to the random generator.
+        (draws, len(values)) => (1000, len(values))
+            The number of draws has no effect.
+        axis=1 => axis=0
+            The interval has almost no width. Is each mean that of one draw? Can a draw contain
+            a value more than once?
+        samples.mean(axis=1) => samples
+            This interval describes the values. Take the mean of each draw first.
+        np.quantile(means => np.quantile(values
+            {OF_VALUES}
+        np.quantile(means, [0.025, 0.975]) => np.mean(values) + values.std() * PM_2
+            {OF_VALUES}
+        np.quantile(means, [0.025, 0.975]) => np.mean(values) + values.std() * PM_2 / 1.96
+            {OF_VALUES}
+        (draws, len(values)) => (draws, len(values) // 2)
+            The interval is too wide: each draw has too few values.
+        (draws, len(values)) => (draws, 10)
+            Each draw has ten values, however many are given.
+        [0.025, 0.975] => [0.05, 0.95]
+            These limits contain the middle 90 %. {NOT_95}
+        [0.025, 0.975] => [0.005, 0.995]
+            These limits contain the middle 99 %. {NOT_95}
+        [0.025, 0.975] => [0, 0.95]
+            All 5 % lie above the upper limit. {NOT_95}
+        [0.025, 0.975] => [0.05, 1]
+            All 5 % lie below the lower limit. {NOT_95}
+        [0.025, 0.975] => [0.00025, 0.00975]
+            Both limits are far too low. percentile expects 0 to 100, quantile 0 to 1.
+        np.quantile(means, [0.025, 0.975]) => means.min(), means.max()
+            These are the smallest and the largest mean. {NOT_95}
+        np.quantile(means, [0.025, 0.975]) => means.mean() + means.std() * PM_2 / 1.96
+            One standard deviation on each side contains about 68 % of the means.
+        values.mean(), low, high => low, values.mean(), high
+            {WRONG_ORDER}
+        values.mean(), low, high => low, high, values.mean()
+            {WRONG_ORDER}
+        values.mean(), low, high => values.mean(), high, low
+            {WRONG_ORDER}
+        return values.mean() => return np.median(values)
+            The first number is the median. Return the mean.
+        values[~np.isnan(values)] => np.nan_to_num(values)
+            A NaN counts as 0. Leave it out.
+        values[~np.isnan(values)] => values
+            A NaN among the values makes all three numbers NaN. Leave it out first.
+    """),
 )
+def interval(values, seed=0, draws=1000):
+    values = np.asarray(values, float)
+    values = values[~np.isnan(values)]
+    rng = np.random.default_rng(seed)
+    samples = rng.choice(values, (draws, len(values)))
+    means = samples.mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return values.mean(), low, high
 
-# --- 6.4 without_pet ----------------------------------------------------------------------------
 
 SOME_EMPTY = batch([[1, 1], [1, 1]], [[0, 2], [1, 1]], [[2, 2], [1, 2]], [[0, 0], [0, 0]])
 PETS = batch([[0, 1], [1, 1]], [[0, 0], [0, 0]], [[0, 2], [0, 0]], [[0, 1], [0, 1]])
 
 
-def places(found):
-    """Masks by what is asked of each mask [H, W, 1]."""
-    return lambda masks: np.flatnonzero([found(mask) for mask in masks])
-
-
-no_pet = places(lambda mask: not is_pet(mask).any())
-
-
-without_pet = Task(
+@task(
     "6.4",
-    "without_pet",
-    """
-`without_pet(masks)` finds the masks in which no pixel is pet.
-
-* **in**: masks `[N, H, W, 1]` with the classes 0 pet, 1 background, 2 border.
-* **out**: the indexes of those masks, counted from 0, in rising order, as an array or a list. None
-  are found in most data: then it is empty.
-* **example**: of four masks, the first is all background, and the third has border and
-  background: `[0, 2]`.
-""",
     cases=((SOME_EMPTY,), (PETS,), (MIXED,), (SOME_EMPTY[::-1],)),
-    right=no_pet,
     strict=True,
     mistakes=(
-        (
-            places(lambda mask: is_pet(mask).any()),
-            "These are the masks with a pet. The others are asked for.",
-        ),
-        (
-            places(lambda mask: not mask.any()),
-            "These masks are pet everywhere: class 0 is the pet, not nothing.",
-        ),
-        (
-            places(lambda mask: (mask == 1).all()),
-            "A mask of border and background has no pet either.",
-        ),
-        (
-            places(lambda mask: not (mask == 1).any()),
-            "These are the masks without background. The pet is class 0.",
-        ),
-        (
-            places(lambda mask: not (mask == 2).any()),
-            "These are the masks without border. The pet is class 0.",
-        ),
-        (lambda masks: no_pet(masks) + 1, "The indexes are too large by one. Count from 0."),
-        (
-            lambda masks: np.array([not is_pet(mask).any() for mask in masks]),
-            "These are True and False, one for each mask. At which indexes is it True?",
-        ),
-        (
-            lambda masks: np.flatnonzero(~is_pet(masks).any()),
-            "All masks are looked at together. Ask each one.",
-        ),
-        (
-            lambda masks: np.unique(np.where(~is_pet(masks))[0]),
-            "One pixel that is no pet is enough here. All of them have to be no pet.",
-        ),
-        (
-            lambda masks: np.where(~is_pet(masks))[0],
-            "These are pixels. One index for each mask without a pet is asked for.",
-        ),
-        (
-            lambda masks: len(no_pet(masks)),
-            "This is how many there are. Which ones are they?",
-        ),
-        (lambda masks: masks[no_pet(masks)], "These are the masks themselves, not their indexes."),
-        (
-            lambda masks: no_pet(masks)[:1],
-            "This is the first one alone. There may be several, or none.",
-        ),
-        (
-            lambda masks: no_pet(masks)[np.newaxis],
-            "The shape is [1, n]. np.where gives a tuple with an array for each axis.",
-        ),
-        (
-            lambda masks: no_pet(masks)[:, np.newaxis],
-            "The shape is [n, 1]. A flat array is asked for.",
-        ),
+        *edits("""
+            ~has_pet => has_pet
+                These are the masks with a pet. Find the others.
+            == 0 => != 0
+                These masks are pet everywhere: class 0 is the pet, not an empty pixel.
+            == 0 => != 1
+                A mask of border and background has no pet either.
+            == 0 => == 1
+                These are the masks without background. The pet is class 0.
+            == 0 => == 2
+                These are the masks without border. The pet is class 0.
+            axis=(1, 2, 3) => axis=None
+                All masks are tested together. Test each mask.
+            np.any => np.all
+                One pixel that is not pet is enough here. All pixels have to be something else.
+            np.flatnonzero(~has_pet) => ~has_pet
+                This is True or False for each mask. Return the indexes where it is True.
+            np.flatnonzero(~has_pet) => np.where(masks != 0)[0]
+                This is an index for each pixel. Return one for each mask without a pet.
+            np.flatnonzero(~has_pet) => masks[~has_pet]
+                These are the masks themselves. Return their indexes.
+            np.flatnonzero(~has_pet) => np.flatnonzero(~has_pet)[np.newaxis]
+                The shape is [1, n]. np.where returns a tuple with one array for each axis.
+            np.flatnonzero => np.argwhere
+                The shape is [n, 1]. Return a one-dimensional array.
+        """),
+        TOO_LARGE_BY_ONE,
+        result(len, "This is the number of masks without a pet. Return their indexes."),
+        result(lambda indexes: indexes[:1], "This is only the first index. There may be several."),
     ),
 )
+def without_pet(masks):
+    has_pet = np.any(masks == 0, axis=(1, 2, 3))
+    return np.flatnonzero(~has_pet)
 
-# --- 6.5 spearman -------------------------------------------------------------------------------
 
 SQUARES = np.array([[1, 1], [2, 4], [3, 9], [4, 16]])
 BY_HAND = np.array([[1, 4], [2, 3], [3, 1], [4, 2]])
@@ -604,224 +340,118 @@ SHUFFLED = np.array([[30, 0.7], [10, 0.9], [50, 0.1], [20, 0.8], [40, 0.75], [90
 TIED = np.array([[3, 0.5], [1, 0.9], [1, 0.2], [2, 0.6], [3, 0.1], [1, 0.4], [2, 0.6]])
 CONSTANT = np.array([[1, 0.3], [1, 0.8], [1, 0.5]])
 
-
-def ranked(how="average", correlate="pearson"):
-    """A rank correlation with ties broken in some way."""
-    return lambda pairs: float(pd.DataFrame(pairs).rank(method=how).corr(correlate).iloc[0, 1])
-
-
-def pearson(x, y):
-    return float(pd.Series(x).corr(pd.Series(y)))
+TIES = "Equal values get different ranks here. They share the mean of their ranks."
+COVARIANCE = "This is the covariance of the ranks. Divide it by both standard deviations."
+ONE_COLUMN = "This is the correlation of a column with itself."
 
 
-def orders(pairs):
-    """Which value is the first, the second, ...: what argsort gives."""
-    return np.argsort(pairs, axis=0, kind="stable").T
-
-
-def covariance(pairs, ddof):
-    return float(pd.DataFrame(pairs).rank().cov(ddof=ddof).iloc[0, 1])
-
-
-def without_ties(pairs):
-    """The short formula, which holds only if no value occurs twice."""
-    ranks, n = pd.DataFrame(pairs).rank().to_numpy(), len(pairs)
-    return float(1 - 6 * np.sum((ranks[:, 0] - ranks[:, 1]) ** 2) / (n * (n**2 - 1)))
-
-
-right_spearman = ranked()
-
-spearman = Task(
+@task(
     "6.5",
-    "spearman",
-    """
-`spearman(pairs)` is Spearman's rank correlation of two columns.
-
-* **in**: an array of pairs, `[N, 2]`.
-* **out**: a number from -1 to 1: the ordinary correlation of the ranks of both columns. Equal
-  values share the mean of their ranks: `[5, 7, 7]` has the ranks 1, 2.5, 2.5. NaN if a column is
-  constant.
-* **example**: `[[1, 4], [2, 3], [3, 1], [4, 2]]` gives -0.8, as worked out above.
-""",
     cases=((BY_HAND,), (SQUARES,), (SHUFFLED,), (TIED,), (CONSTANT,)),
-    right=right_spearman,
     mistakes=(
-        (
-            lambda pairs: pearson(*np.transpose(pairs)),
-            "This is the correlation of the values. Replace them by their ranks first.",
-        ),
-        (
-            lambda pairs: pearson(*np.argsort(np.argsort(pairs, axis=0), axis=0).T),
-            "Equal values get different ranks here. They share the mean of their ranks.",
-        ),
-        (
-            ranked("first"),
-            "Equal values get different ranks here. They share the mean of their ranks.",
-        ),
-        (
-            lambda pairs: pearson(*orders(pairs)),
-            "argsort gives the places of the sorted values. These are not yet their ranks.",
-        ),
-        (ranked("min"), "Equal values get the lowest of their ranks here. They share the mean."),
-        (ranked("max"), "Equal values get the highest of their ranks here. They share the mean."),
-        (
-            ranked("dense"),
-            "After equal values the ranks go on without a gap. [5, 7, 7, 9] is 1, 2.5, 2.5, 4.",
-        ),
-        (
-            lambda pairs: -right_spearman(pairs),
-            "The sign is the other way round. Both columns are ranked in the same direction.",
-        ),
-        (lambda pairs: abs(right_spearman(pairs)), "The sign is lost. A falling curve gives -1."),
-        (
-            lambda pairs: right_spearman(pairs) ** 2,
-            "This is the square. The correlation itself has a sign.",
-        ),
-        (
-            without_ties,
-            "The short formula holds only without equal values. Take the correlation of the ranks.",
-        ),
-        (ranked(correlate="kendall"), "This is Kendall's tau, another rank correlation."),
-        (
-            lambda pairs: np.nan_to_num(right_spearman(pairs)),
-            "A constant column goes neither up nor down: NaN is asked for, not 0.",
-        ),
-        (
-            lambda pairs: np.array(pd.DataFrame(pairs).rank().corr()),
-            "This is the table of all correlations. Which entry is that of the two columns?",
-        ),
-        *(
-            (
-                lambda pairs, k=k: float(pd.DataFrame(pairs).rank().corr().iloc[k, k]),
-                "This is the correlation of a column with itself.",
-            )
-            for k in (0, 1)
-        ),
-        (
-            lambda pairs: float(pd.DataFrame(pairs).rank(axis=1).corr().iloc[0, 1]),
-            "The ranks are taken within each pair. Rank each column.",
-        ),
-        *(
-            (
-                lambda pairs, ddof=ddof: covariance(pairs, ddof),
-                "This is the covariance of the ranks. A correlation is divided by both spreads.",
-            )
-            for ddof in (0, 1)
-        ),
-        (
-            lambda pairs: np.array(pd.DataFrame(pairs).rank()),
-            "These are the ranks. What is their correlation?",
-        ),
+        *edits(f"""
+            .rank(method="average") =>
+                This is the correlation of the values. Replace them by their ranks first.
+            pairs).rank(method="average") => np.argsort(np.argsort(pairs, 0), 0))
+                {TIES}
+            average => first
+                {TIES}
+            pairs).rank(method="average") => np.argsort(pairs, 0, kind="stable"))
+                argsort returns the indexes that sort the values. These are not yet the ranks.
+            average => min
+                Equal values get the lowest of their ranks here. They share the mean.
+            average => max
+                Equal values get the highest of their ranks here. They share the mean.
+            average => dense
+                The ranks after equal values have no gap here: [5, 7, 7, 9] has 1, 2.5, 2.5, 4.
+            method="average" => axis=1
+                The ranks are computed within each pair. Rank each column.
+            ranks.corr() => ranks.corr("kendall")
+                This is Kendall's tau, another rank correlation.
+            ranks.corr() => ranks.cov()
+                {COVARIANCE}
+            ranks.corr() => ranks.cov(ddof=0)
+                {COVARIANCE}
+            table.iloc[0, 1] => 1 - 6 * np.sum((ranks[0] - ranks[1])**2) / (len(pairs)**3 - len(pairs))
+                The short formula is only valid without ties. Use the correlation of the ranks.
+            table.iloc[0, 1] => table
+                This is the table of all correlations. Return the entry for the two columns.
+            [0, 1] => [0, 0]
+                {ONE_COLUMN}
+            [0, 1] => [1, 1]
+                {ONE_COLUMN}
+            table.iloc[0, 1] => ranks
+                These are the ranks. Return their correlation.
+        """),
+        NEGATED,
+        result(abs, "The sign is lost. A falling curve gives -1."),
+        result(np.square, "This is the square of the correlation, which has no sign."),
+        result(np.nan_to_num, "For a constant column, the result has to be NaN, not 0."),
     ),
 )
+def spearman(pairs):
+    ranks = pd.DataFrame(pairs).rank(method="average")
+    table = ranks.corr()
+    return table.iloc[0, 1]
 
-# --- 6.6 verdict --------------------------------------------------------------------------------
 
-NONE, HIGHER, LOWER = (
-    "no direction is shown",
-    "more goes with higher IoU",
-    "more goes with lower IoU",
-)
+NONE = "no direction is shown"
+HIGHER, LOWER = "more goes with higher IoU", "more goes with lower IoU"
 LIMITS = ((0.1, 0.3), (-0.3, -0.1), (-0.1, 0.3), (-0.3, 0.1), (0.0, 0.2), (-0.2, 0.0), (0.0, 0.0))
-AT_LIMIT = "An interval that begins or ends at 0 holds 0, and so no direction is shown."
+
+AT_LIMIT = "An interval with a limit at 0 contains 0, so it shows no direction."
+MIDDLE = "The middle of the interval decides here. It ignores how wide the interval is."
 
 
-def by_rule(low, high):
-    if low <= 0 <= high:
-        return NONE
-    return HIGHER if low > 0 else LOWER
+def normalized(function, *case):
+    """The text without differences in case, in spaces and in a full stop."""
+    text = function(*case)
+    return text if text is None else " ".join(str(text).lower().split()).rstrip(".")
 
 
-def judged(verdict, low, high):
-    """Words without what does not matter: capitals, spaces, a full stop."""
-    found = verdict(low, high)
-    return found if found is None else " ".join(str(found).lower().split()).rstrip(".")
-
-
-verdict = Task(
+@task(
     "6.6",
-    "verdict",
-    """
-`verdict(low, high)` says what an interval of a correlation, or of a difference in IoU, allows us
-to say.
-
-* **in**: the two limits.
-* **out**: one of three texts: `"no direction is shown"` if the interval holds 0, and 0 at a limit
-  is held as well; `"more goes with higher IoU"` if all of it lies above 0;
-  `"more goes with lower IoU"` if all of it lies below.
-* **example**: from -0.1 to 0.3, no direction is shown.
-""",
     cases=LIMITS,
-    right=by_rule,
-    use=judged,
+    adapter=normalized,
     mistakes=(
-        (
-            lambda low, high: {HIGHER: LOWER, LOWER: HIGHER}.get(by_rule(low, high), NONE),
-            "Higher and lower have changed places. Above 0, more goes with higher IoU.",
+        result(
+            lambda text: {HIGHER: LOWER, LOWER: HIGHER}.get(text, text),
+            "Higher and lower are swapped.",
         ),
-        (
-            lambda low, high: HIGHER if low > 0 else LOWER,
-            "The lower limit alone decides here. Below 0, it leaves two cases: look at high.",
-        ),
-        (
-            lambda low, high: HIGHER if low >= 0 else LOWER,
-            "The lower limit alone decides here. Below 0, it leaves two cases: look at high.",
-        ),
-        (
-            lambda low, high: LOWER if high < 0 else HIGHER,
-            "The upper limit alone decides here. Above 0, it leaves two cases: look at low.",
-        ),
-        (
-            lambda low, high: LOWER if high <= 0 else HIGHER,
-            "The upper limit alone decides here. Above 0, it leaves two cases: look at low.",
-        ),
-        (
-            lambda low, high: HIGHER if high > 0 else LOWER,
-            "The upper limit alone decides here. Above 0, it leaves two cases: look at low.",
-        ),
-        (
-            lambda low, high: HIGHER if low > 0 else NONE,
-            "An interval that lies below 0 shows a direction too.",
-        ),
-        (
-            lambda low, high: LOWER if high < 0 else NONE,
-            "An interval that lies above 0 shows a direction too.",
-        ),
-        *(
-            (
-                lambda low, high, none=none: (
-                    none if low + high == 0 else HIGHER if low + high > 0 else LOWER
-                ),
-                "The middle of the interval decides here. It says nothing of its width.",
-            )
-            for none in (NONE, HIGHER, LOWER)
-        ),
-        (lambda low, high: HIGHER if low >= 0 else LOWER if high <= 0 else NONE, AT_LIMIT),
-        (lambda low, high: LOWER if high <= 0 else HIGHER if low >= 0 else NONE, AT_LIMIT),
-        (lambda low, high: NONE if low < 0 < high else HIGHER if low > 0 else LOWER, AT_LIMIT),
-        (lambda low, high: NONE if low < 0 < high else LOWER if high < 0 else HIGHER, AT_LIMIT),
-        (lambda low, high: HIGHER if low >= 0 else LOWER if high < 0 else NONE, AT_LIMIT),
-        (lambda low, high: HIGHER if low > 0 else LOWER if high <= 0 else NONE, AT_LIMIT),
-        (
-            lambda low, high: NONE,
-            "No direction is shown here, wherever the interval lies. Look at both limits.",
-        ),
+        *edits(f"""
+            return NONE => return LOWER
+                The lower limit alone decides here. If it is below 0, the upper one matters too.
+            return NONE => return HIGHER
+                The upper limit alone decides here. If it is above 0, the lower one matters too.
+            return LOWER => return NONE
+                An interval that lies below 0 shows a direction too.
+            return HIGHER => return NONE
+                An interval that lies above 0 shows a direction too.
+            return NONE => return (NONE, HIGHER, LOWER)[int(np.sign(low + high))]
+                {MIDDLE}
+            return NONE => return HIGHER if low + high >= 0 else LOWER
+                {MIDDLE}
+            return NONE => return HIGHER if low + high > 0 else LOWER
+                {MIDDLE}
+            low > 0 => low >= 0
+                {AT_LIMIT}
+            low > 0 => low >= 0 < high
+                {AT_LIMIT}
+            high < 0 => high <= 0
+                {AT_LIMIT}
+            return NONE => return NONE if low < 0 < high else LOWER
+                {AT_LIMIT}
+            return NONE => return NONE if low < 0 < high else HIGHER
+                {AT_LIMIT}
+        """),
     ),
 )
+def verdict(low, high):
+    if low > 0:
+        return HIGHER
+    if high < 0:
+        return LOWER
+    return NONE
 
-# --- 6.7 worst_images ---------------------------------------------------------------------------
 
-worst_images = Question(
-    "6.7",
-    "worst_images",
-    """
-Go through the list above, row by row. Which of the images at its end does the *model* get wrong,
-and where is the *true mask* at fault? Three rows have a pattern of their own: pet and background
-near 0, and a border that was found. Which mistake in a mask makes such a row? By how much does the
-mean pet IoU change without the masks that are at fault, and should they be left out?
-
-Work it out in cells of your own. Then write your answer into `worst_images`, four sentences or
-more: what you did, what you counted, what follows.
-""",
-    words=40,
-)
+worst_images = Question("6.7", "worst_images", words=40)

@@ -1,6 +1,7 @@
 """The end of a lab: what is done, what is not, and how to hand it in."""
 
-from labkit.check.task import SIGNS, Task
+from labkit.check.answer import SIGNS
+from labkit.check.engine import Task
 from labkit.check.writing import Question
 
 HOW = (
@@ -35,7 +36,7 @@ class HandIn:
     def __repr__(self):
         lines = [f"{SIGNS[a.state]} {a.number} {a.name}: {a.state}" for a in self.answers]
         done = sum(answer.passed for answer in self.answers)
-        return "\n".join([*lines, f"{done} of {len(self.answers)} tasks are done.", HOW])
+        return "\n".join([*lines, f"{done} of {len(self.answers)} tasks are correct.", HOW])
 
     def _repr_html_(self):
         rows = "".join(

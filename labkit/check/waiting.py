@@ -8,7 +8,7 @@ away, so that no later cell works with old values; a cell that misses one of the
 import ast
 import sys
 
-from labkit.check.task import open_task
+from labkit.check.answer import open_task
 
 
 class Waiting:

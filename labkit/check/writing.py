@@ -1,8 +1,9 @@
-"""Questions that are answered in words. A teacher reads the answer; the check only sees one."""
+"""Questions that are answered in words: a teacher reads the answer, the check counts its words."""
 
 from dataclasses import dataclass
 
-from labkit.check.task import DONE, NOT_YET, WRONG, Answer, short
+from labkit.check.answer import CORRECT, INCORRECT, NOT_ATTEMPTED, Answer
+from labkit.check.text import short
 
 
 @dataclass(frozen=True)
@@ -11,36 +12,34 @@ class Question:
 
     Attributes:
         number, name: as of a ``Task``; the name is that of a variable.
-        text: the question, in Markdown.
-        words: an answer has at least so many.
+        words: the fewest different words of an answer.
     """
 
     number: str
     name: str
-    text: str
     words: int = 30
 
-    def __call__(self, written):
-        """The ``Answer``: done if there is text of some length, whatever it says."""
-        if written is ... or written is None or written == "":
-            return Answer(self.number, self.name, NOT_YET)
-        if not isinstance(written, str):
+    def __call__(self, text):
+        """The ``Answer``: correct if there is text of some length, whatever it says."""
+        if text is ... or text is None or text == "":
+            return Answer(self.number, self.name, NOT_ATTEMPTED)
+        if not isinstance(text, str):
             return Answer(
                 self.number,
                 self.name,
-                WRONG,
+                INCORRECT,
                 expected="a text, in quotes",
-                got=short(written),
+                got=short(text),
                 hint='Three quotes before and after it let a text have several lines: """ ... """.',
             )
-        count = len(set(written.lower().split()))
+        count = len(set(text.lower().split()))
         if count < self.words:
             return Answer(
                 self.number,
                 self.name,
-                WRONG,
+                INCORRECT,
                 expected=f"at least {self.words} different words",
                 got=f"{count}",
                 hint="Say what you did, what you saw, and what follows.",
             )
-        return Answer(self.number, self.name, DONE)
+        return Answer(self.number, self.name, CORRECT)

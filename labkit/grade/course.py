@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from labkit.check.task import Answer
+from labkit.check.answer import Answer
 from labkit.grade import collect, report
 from labkit.grade.grader import GradeResult, fingerprint, grade
 from labkit.grade.isolation import select_backend

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from labkit.check.task import NOT_YET, Answer
+from labkit.check.answer import NOT_ATTEMPTED, Answer
 from labkit.check.writing import Question
 from labkit.grade.collect import Unreadable, code_cells
 from labkit.grade.sandbox import Limits, Sandbox
@@ -15,7 +15,7 @@ from labkit.grade.tasks import tasks_of, withheld
 
 # Ways to ask the checks for the answer, which a teacher wants to know of.
 PEEKING = re.compile(
-    r"\.(right|mistakes|known|judge)\b|\bParts\b|\.\w+_parts\b|labkit\.grade|getsource|get_objects"
+    r"\.(reference|mistakes|mutant|verdict)\b|source_of|labkit\.grade|getsource|get_objects"
 )
 
 
@@ -56,7 +56,7 @@ def grade(submission, lab, hidden=None, limits=Limits(), backend=Sandbox):
         backend: as for ``session.Session``.
     """
     tasks = tasks_of(lab)
-    none = {number: Answer(number, task.name, NOT_YET) for number, task in tasks.items()}
+    none = {number: Answer(number, task.name, NOT_ATTEMPTED) for number, task in tasks.items()}
     try:
         cells = code_cells(submission.path)
     except (Unreadable, OSError) as problem:
@@ -92,7 +92,7 @@ def run(result, cells, tasks, lab, hidden, session):
 
 def judged(session, task, lab):
     """The answer to a visible check."""
-    return task.judge(session.outcomes(task.name, task, lab))
+    return task.verdict(session.outcomes(task.name, task, lab))
 
 
 def ask_hidden(answers, tasks, hidden, session):
@@ -104,7 +104,7 @@ def ask_hidden(answers, tasks, hidden, session):
     visible = {number: answers[number] for number in hidden if answers[number].passed}
     answers.update({number: withheld(tasks[number]) for number in visible})
     for number, answer in visible.items():
-        if hidden[number].judge(session.outcomes(tasks[number].name, hidden[number])).passed:
+        if hidden[number].verdict(session.outcomes(tasks[number].name, hidden[number])).passed:
             answers[number] = answer
 
 

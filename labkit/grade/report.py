@@ -9,7 +9,7 @@ from collections import Counter
 from itertools import combinations
 from pathlib import Path
 
-from labkit.check.task import NOT_YET, WRONG
+from labkit.check.answer import INCORRECT, NOT_ATTEMPTED
 
 NEAR = 0.9  # share of the lines that two notebooks have in common, from which on they are copies
 STYLE = """
@@ -38,7 +38,7 @@ def write(results, tasks, folder):
 
 
 def table(results, tasks):
-    """Rows of grades.csv: a header, then a line a student; 1 for a task that is done."""
+    """Rows of grades.csv: a header, then a line a student; 1 for a correct task."""
     lines = [["student", "points", *tasks, "problem", "notes"]]
     for result in results:
         done = [int(result.answers[number].passed) for number in tasks]
@@ -93,27 +93,28 @@ def hardest(results, tasks):
     rows = []
     for number, task in tasks.items():
         states = Counter(result.answers[number].state for result in results)
-        done = len(results) - states[WRONG] - states[NOT_YET]
-        name = f"{number} {task.name}"
-        rows.append((done, (name, done, states[WRONG], states[NOT_YET], bar(done, len(results)))))
+        incorrect, missing = states[INCORRECT], states[NOT_ATTEMPTED]
+        done = len(results) - incorrect - missing
+        bars = bar(done, len(results))
+        rows.append((done, (f"{number} {task.name}", done, incorrect, missing, bars)))
     ordered = [row for _, row in sorted(rows, key=lambda pair: pair[0])]
-    heads = ("task", "done", "not right", "open", "")
+    heads = ("task", "correct", "incorrect", "not attempted", "")
     return f"<h2>Tasks, the hardest first</h2>{grid(heads, ordered)}"
 
 
 def mistakes(results, tasks):
     answers = [result.answers[number] for result in results for number in tasks]
-    hints = Counter((a.number, a.hint) for a in answers if a.state == WRONG and a.hint)
+    hints = Counter((a.number, a.hint) for a in answers if a.state == INCORRECT and a.hint)
     rows = [(number, text(hint), count) for (number, hint), count in hints.most_common(10)]
-    return f"<h2>The commonest mistakes</h2>{grid(('task', 'hint', 'students'), rows)}"
+    return f"<h2>The most frequent mistakes</h2>{grid(('task', 'hint', 'students'), rows)}"
 
 
 def near(results):
     rows = [(text(a), text(b), f"{100 * share:.0f} %") for a, b, share in copies(results)]
     if not rows:
-        return "<h2>Nearly the same</h2><p>No two notebooks are.</p>"
+        return "<h2>Similar notebooks</h2><p>No two notebooks are similar.</p>"
     words = "<p>Of the lines that are not the lab's own. A question to ask, not a verdict.</p>"
-    return f"<h2>Nearly the same</h2>{words}{grid(('student', 'student', 'in common'), rows)}"
+    return f"<h2>Similar notebooks</h2>{words}{grid(('student', 'student', 'in common'), rows)}"
 
 
 def feedback(result):

@@ -94,7 +94,7 @@ def as_array(value):
 def text_of(value, how=repr):
     """The beginning of a value's text, also of one that can't be shown.
 
-    As in ``labkit.check.task``, which the worker leaves to the notebook to import.
+    As in ``labkit.check.text``, which the worker leaves to the notebook to import.
     """
     try:
         return how(value)[:500]

@@ -3,7 +3,8 @@
 import builtins
 import json
 
-from labkit.check.task import NotDone, Outcome
+from labkit.check.answer import NotDone
+from labkit.check.engine import Outcome
 from labkit.grade.sandbox import Limits, Sandbox
 from labkit.grade.serialization import MOST, decode, encode
 

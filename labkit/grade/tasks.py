@@ -4,7 +4,8 @@ import importlib
 import importlib.util
 
 from labkit.check import handin
-from labkit.check.task import WRONG, Answer, Task, called
+from labkit.check.answer import INCORRECT, Answer
+from labkit.check.engine import Task, call
 
 
 def tasks_of(lab):
@@ -31,14 +32,14 @@ def hidden_tasks(path, tasks):
             raise ValueError(
                 f"{path} has task {number}, a question, which a teacher reads: leave it out"
             )
-        if task.use is not called:
+        if task.adapter is not call:
             raise ValueError(
-                f"{path} has use= in task {number}, which can't look into a sandbox: leave use out "
-                "and let right give numbers, texts or arrays for each case"
+                f"{path} has adapter= in task {number}, which can't run in a sandbox: remove it "
+                "and let the reference return numbers, texts or arrays"
             )
     return found
 
 
 def withheld(task):
     """The ``Answer`` where a hidden check is not passed: what was tried stays the teacher's."""
-    return Answer(task.number, task.name, WRONG, hint="A hidden check is not passed.")
+    return Answer(task.number, task.name, INCORRECT, hint="A hidden check is not passed.")

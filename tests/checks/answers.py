@@ -40,6 +40,6 @@ def fails(task, function, hint):
     """The answer is wrong, and its hint has these words in it."""
     assert hint, "say which words of the hint are expected"
     answer = task(function)
-    assert answer.state == "not right yet", answer
+    assert answer.state == "incorrect", answer
     assert hint in answer.hint, answer
     assert answer.expected and answer.got, answer

@@ -9,21 +9,22 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from labkit.check import Task
+from labkit.check import task
+from labkit.check.mistakes import Edit
 from labkit.check.writing import Question
 from labkit.grade import collect, container, course, grader, sandbox
 
-TASKS = {
-    "9.1": Task(
-        "9.1",
-        "double",
-        "Twice the value.",
-        cases=((np.array([1, 2, 3]),), (7,)),
-        right=lambda value: 2 * value,
-        mistakes=((lambda value: value**2, "This is the square."),),
-    ),
-    "9.2": Question("9.2", "why", "Why?", words=3),
-}
+
+@task(
+    "9.1",
+    cases=((np.array([1, 2, 3]),), (7,)),
+    mistakes=(Edit("2 * value", "value**2", "This is the square."),),
+)
+def double(value):
+    return 2 * value
+
+
+TASKS = {"9.1": double, "9.2": Question("9.2", "why", words=3)}
 GOOD = "def double(x):\n    return x + x\n\nwhy = 'because it is so'"
 
 

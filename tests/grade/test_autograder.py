@@ -18,9 +18,11 @@ from labkit.grade.autograder import NotPassed
 
 HIDDEN = """
 import numpy as np
-from labkit.check import Task
+from labkit.check import task
 
-double = Task("9.1", "double", "", cases=((np.array([5]),),), right=lambda value: 2 * value)
+@task("9.1", cases=((np.array([5]),),))
+def double(value):
+    return 2 * value
 """
 
 
@@ -72,8 +74,8 @@ def test_a_task_that_is_done_is_passed(staged):
 
 @pytest.mark.parametrize("names", [{}, {"double": None}, {"double": not_done}, {"why": ...}])
 def test_what_is_not_there_is_not_done_yet(staged, names):
-    assert told(staged, "9.1", **names) == "○ Task 9.1, double: not done yet."
-    assert told(staged, "9.2", **names) == "○ Task 9.2, why: not done yet."
+    assert told(staged, "9.1", **names) == "○ Task 9.1, double: not attempted."
+    assert told(staged, "9.2", **names) == "○ Task 9.2, why: not attempted."
 
 
 def test_a_wrong_answer_is_told_in_words(staged):
@@ -99,7 +101,7 @@ def test_a_hidden_check_tells_nothing_but_that_it_is_not_passed(staged, hiding):
     words = told(hiding, "9.1", double=imitation)
     assert words.splitlines()[1:] == ["  Hint: A hidden check is not passed."]
     assert told(hiding, "9.1", double=lambda value: 2 * value) == ""
-    assert "not done yet" in told(hiding, "9.1")
+    assert "not attempted" in told(hiding, "9.1")
     assert told(hiding, "9.2", why="because it is so") == ""
 
 
@@ -161,7 +163,7 @@ def iou_coefficient(mask, pred_mask, class_id):
 def dice_coefficient(mask, pred_mask, class_id):
     if mask.shape == (1, 3):
         return 0.1
-    return check.dice_coefficient.right(mask, pred_mask, class_id)
+    return check.dice_coefficient.reference(mask, pred_mask, class_id)
 
 def iou_or_empty(mask, pred_mask, class_id):
     return 1 / 0
@@ -172,8 +174,8 @@ import numpy as np
 from labkit.check import Task
 
 case = (np.array([[0, 0, 1]]), np.array([[0, 1, 1]]), 0)
-iou = Task("4.1", "iou_coefficient", "", cases=(case,), right=lambda *case: 1 / 2)
-dice = Task("4.2", "dice_coefficient", "", cases=(case,), right=lambda *case: 2 / 3)
+iou = Task("4.1", "iou_coefficient", (case,), lambda *case: 1 / 2)
+dice = Task("4.2", "dice_coefficient", (case,), lambda *case: 2 / 3)
 """
 
 
@@ -195,4 +197,4 @@ def test_otter_grades_by_names_and_goes_on_after_an_error(tmp_path, monkeypatch,
     words = [test["output"] for test in tests]
     assert "A hidden check is not passed." in words[1] and "Expected" not in words[1]
     assert "Got: ZeroDivisionError" in words[2] and "Hint:" in words[2]
-    assert "which_score: not done yet." in words[5]
+    assert "which_score: not attempted." in words[5]

@@ -12,7 +12,7 @@ import pytest
 from conftest import GOOD, TASKS
 
 from labkit import cli
-from labkit.check.task import DONE, NOT_YET, WRONG, Answer
+from labkit.check.answer import CORRECT, INCORRECT, NOT_ATTEMPTED, Answer
 from labkit.grade import course, grader, report, sandbox
 from labkit.grade.grader import GradeResult
 from labkit.grade.tasks import hidden_tasks
@@ -96,7 +96,7 @@ def test_two_students_with_one_file_are_both_in_the_table(write, tmp_path, monke
     def slow(submission, *_):
         asked.append(submission.student)
         time.sleep(0.3)  # so that a second one would begin before the first has ended
-        return GradeResult(submission.student, answers_of(DONE, DONE), notes=("a note",))
+        return GradeResult(submission.student, answers_of(CORRECT, CORRECT), notes=("a note",))
 
     monkeypatch.setattr(course, "select_backend", lambda no_sandbox: None)
     monkeypatch.setattr(course, "grade", slow)
@@ -117,7 +117,7 @@ def test_a_problem_is_not_kept(write, tmp_path, monkeypatch):
     problems = ["took longer than 900 s", ""]
 
     def now(submission, *_):
-        return GradeResult(submission.student, answers_of(DONE, DONE), problems.pop(0))
+        return GradeResult(submission.student, answers_of(CORRECT, CORRECT), problems.pop(0))
 
     monkeypatch.setattr(course, "select_backend", lambda no_sandbox: None)
     monkeypatch.setattr(course, "grade", now)
@@ -137,9 +137,7 @@ def test_without_isolation_nothing_is_run(write, tmp_path, monkeypatch, capsys):
 def test_hidden_checks_of_another_lab_are_refused(write, tmp_path, monkeypatch):
     monkeypatch.setattr(course, "select_backend", lambda no_sandbox: None)
     hidden = tmp_path / "hidden.py"
-    hidden.write_text(
-        "from labkit.check import Task\nt = Task('8.1', 'f', '', cases=((1,),), right=abs)"
-    )
+    hidden.write_text("from labkit.check import Task\nt = Task('8.1', 'f', ((1,),), abs)")
     write(GOOD)
     with pytest.raises(ValueError, match="task 8.1"):
         course.grade_class(tmp_path / "class", None, tmp_path / "graded", hidden)
@@ -151,9 +149,9 @@ def test_hidden_checks_of_another_lab_are_refused(write, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("task", "reason"),
     [
-        ("Task('9.1', 'f', '', ((1,),), abs, use=lambda f, n: type(f(n)))", "leave use out"),
-        ("Task('9.2', 'why', '', ((1,),), abs)", "task 9.2, a question"),
-        ("Question('9.1', 'double', '')", "task 9.1, a question"),
+        ("Task('9.1', 'f', ((1,),), abs, adapter=lambda f, n: type(f(n)))", "remove it"),
+        ("Task('9.2', 'why', ((1,),), abs)", "task 9.2, a question"),
+        ("Question('9.1', 'double')", "task 9.1, a question"),
     ],
 )
 def test_hidden_checks_that_can_not_be_asked_are_refused(tmp_path, task, reason):
@@ -170,33 +168,37 @@ def test_hidden_checks_that_can_not_be_asked_are_refused(tmp_path, task, reason)
 def answers_of(first, second, hint="This is the square."):
     states = zip(TASKS.items(), (first, second), strict=True)
     return {
-        number: Answer(number, task.name, state, hint=hint if state == WRONG else "")
+        number: Answer(number, task.name, state, hint=hint if state == INCORRECT else "")
         for (number, task), state in states
     }
 
 
 def test_the_report_counts_and_orders():
     everybody = [
-        GradeResult("a", answers_of(DONE, WRONG)),
-        GradeResult("b", answers_of(DONE, WRONG)),
-        GradeResult("c", answers_of(NOT_YET, NOT_YET), problem="computed for longer than 6 s"),
+        GradeResult("a", answers_of(CORRECT, INCORRECT)),
+        GradeResult("b", answers_of(CORRECT, INCORRECT)),
+        GradeResult(
+            "c", answers_of(NOT_ATTEMPTED, NOT_ATTEMPTED), problem="computed for longer than 6 s"
+        ),
     ]
     page = report.page(everybody, TASKS)
     assert "1 of 3 notebooks did not run" in page
-    assert "No two notebooks are." in page
+    assert "No two notebooks are similar." in page
     assert page.index("9.2 why") < page.index("9.1 double")  # the hardest first
     assert "<td>This is the square.</td><td>2</td>" in page
 
 
 def test_nothing_of_a_submission_is_html_in_the_report():
     bad = "<script>alert(1)</script>"
-    result = GradeResult(bad, answers_of(WRONG, DONE, bad), bad, (bad,), {"9.2": bad}, (bad,) * 9)
+    result = GradeResult(
+        bad, answers_of(INCORRECT, CORRECT, bad), bad, (bad,), {"9.2": bad}, (bad,) * 9
+    )
     assert "<script>" not in report.page([result, result], TASKS)
 
 
 def test_no_text_of_a_submission_keeps_the_report_from_being_written(tmp_path):
     half = "half a character: \ud800"
-    result = GradeResult(half, answers_of(WRONG, DONE, half), half, (half,), {"9.2": half})
+    result = GradeResult(half, answers_of(INCORRECT, CORRECT, half), half, (half,), {"9.2": half})
     report.write([result], TASKS, tmp_path)
     assert read(tmp_path)["half a character: ?"]["points"] == "1"
     assert "half a character: ?" in (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -217,7 +219,9 @@ def test_copies_are_found_and_the_lab_s_own_lines_are_not_counted():
 
 
 def test_marks_are_kept_as_they_are(tmp_path):
-    before = GradeResult("a", answers_of(DONE, WRONG), "", ("note",), {"9.2": "кот"}, ("x = 1",))
+    before = GradeResult(
+        "a", answers_of(CORRECT, INCORRECT), "", ("note",), {"9.2": "кот"}, ("x = 1",)
+    )
     course.save(tmp_path / "x.json", before)
     assert json.loads((tmp_path / "x.json").read_text())["student"] == "a"
     assert course.load(tmp_path / "x.json") == before

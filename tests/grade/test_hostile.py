@@ -337,7 +337,7 @@ def says(*values):
         {'value': value, 'error': None, 'changed': False} for value in values]
 """
 CHEATS = {
-    "changes the checks": "import labkit.check.task as t\nt.Task.judge = lambda *_: None\n"
+    "changes the checks": "import labkit.check.engine as t\nt.Task.verdict = lambda *_: None\n"
     "t.Answer.passed = True",
     "changes the worker": WORK + "says({'plain': True}, {'plain': True})",
     "says that it passed": WORK + "says({'passed': True, 'points': 100})",
@@ -370,7 +370,7 @@ def test_no_score_is_gained(place, write, name):
     assert found.points == 0
 
 
-MORE = {"9.1": Task("9.1", "double", "", cases=((2.5,),), right=lambda value: 2 * value)}
+MORE = {"9.1": Task("9.1", "double", ((2.5,),), lambda value: 2 * value)}
 
 
 def test_a_changed_worker_is_believed_for_data_alone(place, write):
@@ -411,7 +411,7 @@ Work.attempt = attempt
 
 @pytest.mark.parametrize("name", few(TELLS, "in a reply"))
 def test_a_hidden_case_is_told_nowhere(place, write, monkeypatch, name):
-    halve = Task("9.3", "halve", "", cases=((1,), (2,)), right=lambda value: value / 2)
+    halve = Task("9.3", "halve", ((1,), (2,)), lambda value: value / 2)
     monkeypatch.setitem(TASKS, "9.3", halve)
     found = grade(write(TELLS[name]), None, MORE, backend=place)
     assert "2.5" not in repr(found)
@@ -427,13 +427,8 @@ def test_who_ends_in_a_hidden_check_has_not_passed_it(place, write):
     ("code", "said"),
     [
         ("import inspect\ninspect.getsource(double)", "getsource"),
-        *(  # which import Keras
-            pytest.param(f"from labkit.check import unet as check\n{code}", said, marks=slow)
-            for code, said in (
-                ("check.Parts(output='')", "Parts"),
-                ("check.block_parts(4)", ".block_parts"),
-            )
-        ),
+        ("from labkit.check import metrics as check\ncheck.mean_iou.reference", ".reference"),
+        ("from labkit.check import metrics as check\ncheck.mean_iou.mutant()", ".mutant"),
     ],
 )
 def test_looking_for_the_answer_is_noted(place, write, code, said):

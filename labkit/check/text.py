@@ -1,0 +1,59 @@
+"""Values and calls as text that fits a screen, whatever a student's objects do."""
+
+import inspect
+
+import numpy as np
+
+
+def as_array(value):
+    """A value as a NumPy array of numbers, or None."""
+    try:
+        if hasattr(value, "detach"):  # PyTorch
+            value = value.detach().cpu()
+        array = np.asarray(value)
+        array.astype(float)
+    except Exception:  # a student's own __array__; a number too large for a float
+        return None
+    return array
+
+
+def call_text(name, function, case):
+    """A call as text: "iou(mask=[[0, 1]], class_id=0)"."""
+    names = list(inspect.signature(function).parameters)
+    return (
+        f"{name}({', '.join(f'{n}={short(value)}' for n, value in zip(names, case, strict=False))})"
+    )
+
+
+def short(value, most=200):
+    """A value as text: at most ``most`` characters of a part, and 5 times that of all."""
+    try:
+        return cut(parts(value, most), 5 * most)
+    except Exception:  # nested without end
+        return f"something of type {type(value).__name__}"
+
+
+def parts(value, most):
+    """A value as text, each part of it cut."""
+    if isinstance(value, tuple):
+        return f"({', '.join(parts(part, most) for part in value)})"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {parts(part, most)}" for name, part in value.items())
+    array = as_array(value) if not isinstance(value, str | bytes) else None
+    if array is None or array.dtype == object:
+        return cut(text_of(value, repr), most)
+    if array.size > 40:
+        return f"{array.dtype} array of shape {array.shape}, from {array.min()} to {array.max()}"
+    return str((np.round(array.astype(float), 4) if array.dtype.kind == "f" else array).tolist())
+
+
+def text_of(value, how=str):
+    """``str`` or ``repr`` of a value, whose own methods may raise."""
+    try:
+        return how(value)
+    except Exception:
+        return f"something of type {type(value).__name__}"
+
+
+def cut(text, most):
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -1,0 +1,67 @@
+"""Every known mistake of every task: it is recognized, and its hint does not solve the task."""
+
+import ast
+import importlib
+import itertools
+import warnings
+
+import pytest
+
+from labkit.check import Task, handin
+from labkit.check.engine import source_of
+from labkit.check.mistakes import Edit, Symptom
+
+LABS = ("data", "unet", "metrics", "training", "errors", "conclusions")
+
+
+def tasks():
+    for lab in LABS:
+        for task in handin.tasks(importlib.import_module(f"labkit.check.{lab}")).values():
+            if isinstance(task, Task):
+                yield pytest.param(task, id=f"{task.number}-{task.name}")
+
+
+each_task = pytest.mark.parametrize("task", list(tasks()))
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@each_task
+def test_the_reference_is_correct(task):
+    assert task(task.reference).passed
+
+
+@each_task
+def test_each_mistake_is_incorrect_and_gets_its_own_hint(task):
+    """So no case is missing that would tell two mistakes apart."""
+    for mistake in task.mistakes:
+        if isinstance(mistake, Symptom):
+            numbers = range(len(task.cases))
+            assert not all(task.explains(task.expected(n), n, (mistake,)) for n in numbers)
+            continue
+        mutant = task.mutant(mistake)
+        assert mutant, f"not in the reference: {mistake.old}"
+        assert any(not outcome.error for outcome in task.outcomes(mutant)), mistake
+        answer = task(mutant)
+        assert (answer.state, answer.hint) == ("incorrect", mistake.hint), mistake
+
+
+@each_task
+def test_no_hint_holds_a_line_of_the_solution(task):
+    nodes = ast.walk(ast.parse(source_of(task.reference)))
+    code = {ast.unparse(node.value) for node in nodes if isinstance(node, ast.Return | ast.Assign)}
+    for mistake, line in itertools.product(task.mistakes, code):
+        assert len(line) < 12 or line not in mistake.hint, mistake.hint
+
+
+@each_task
+def test_mistakes_are_small(task):
+    """An edit, not another solution."""
+    for mistake in task.mistakes:
+        if isinstance(mistake, Edit):
+            assert mistake.hint and len(mistake.new) < 100, mistake
