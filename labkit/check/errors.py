@@ -65,7 +65,7 @@ BORDER_AS_PET = "The border counts as pet here. Only class 0 is the pet."
             axis = (1, 2, 3) => axis = (0, 1, 2)
                 The sums include the first axis, so the images are pooled.
             axis = (1, 2, 3) => axis = 0
-                The sums run over the images and keep the pixels. It has to be the other way round.
+                The sums run over the images and keep the pixels. It has to be the opposite.
             axis = (1, 2, 3) => axis = (1, 2)
                 An axis of length 1 is left at the end. The shape has to be [N].
             axis = (1, 2, 3) => axis = 2
@@ -190,8 +190,7 @@ def missed_and_false(mask, pred_mask):
 SCORES = np.array([0.91, 0.17, 0.84, 0.62, 0.95, 0.33, 0.78, 0.88, 0.05])
 WITH_NAN = np.array([0.21, np.nan, 0.83, 0.97, 0.4, np.nan, 0.12, 0.74, np.nan, 0.66, 0.9])
 CHANGES = np.random.default_rng(0).normal(0.2, 0.7, 25).round(2)
-
-PM_2 = np.array([-1.96, 1.96])
+SIGNS = np.array([-1, 1])
 
 IGNORES_SEED = "the same interval for every seed"
 IGNORES_BOTH = "the same interval for every seed and number of draws"
@@ -228,7 +227,7 @@ WRONG_ORDER = "The three numbers are in the wrong order."
     adapter=numbers_or_fault,
     tolerance=0.015,
     mistakes=edits(f"""
-        np.quantile(means, [0.025, 0.975]) => np.mean(values) + values.std() / len(values)**0.5 * PM_2
+        np.quantile(means, limits) => values.mean() + SIGNS * 1.96 * values.std() / len(values)**0.5
             Seed and number of draws have no effect. Use a bootstrap, not a formula.
         rng(seed) => rng(0)
             Every seed gives the same interval. Pass the seed on to the random generator.
@@ -243,9 +242,9 @@ WRONG_ORDER = "The three numbers are in the wrong order."
             This interval describes the values. Take the mean of each draw first.
         np.quantile(means => np.quantile(values
             {OF_VALUES}
-        np.quantile(means, [0.025, 0.975]) => np.mean(values) + values.std() * PM_2
+        np.quantile(means, limits) => values.mean() + SIGNS * 1.96 * values.std()
             {OF_VALUES}
-        np.quantile(means, [0.025, 0.975]) => np.mean(values) + values.std() * PM_2 / 1.96
+        np.quantile(means, limits) => values.mean() + SIGNS * values.std()
             {OF_VALUES}
         (draws, len(values)) => (draws, len(values) // 2)
             The interval is too wide: each draw has too few values.
@@ -261,9 +260,9 @@ WRONG_ORDER = "The three numbers are in the wrong order."
             All 5 % lie below the lower limit. {NOT_95}
         [0.025, 0.975] => [0.00025, 0.00975]
             Both limits are far too low. percentile expects 0 to 100, quantile 0 to 1.
-        np.quantile(means, [0.025, 0.975]) => means.min(), means.max()
+        np.quantile(means, limits) => means.min(), means.max()
             These are the smallest and the largest mean. {NOT_95}
-        np.quantile(means, [0.025, 0.975]) => means.mean() + means.std() * PM_2 / 1.96
+        np.quantile(means, limits) => means.mean() + SIGNS * means.std()
             One standard deviation on each side contains about 68 % of the means.
         values.mean(), low, high => low, values.mean(), high
             {WRONG_ORDER}
@@ -285,7 +284,8 @@ def interval(values, seed=0, draws=1000):
     rng = np.random.default_rng(seed)
     samples = rng.choice(values, (draws, len(values)))
     means = samples.mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
+    limits = [0.025, 0.975]
+    low, high = np.quantile(means, limits)
     return values.mean(), low, high
 
 
@@ -302,7 +302,7 @@ PETS = batch([[0, 1], [1, 1]], [[0, 0], [0, 0]], [[0, 2], [0, 0]], [[0, 1], [0, 
             ~has_pet => has_pet
                 These are the masks with a pet. Find the others.
             == 0 => != 0
-                These masks are pet everywhere: class 0 is the pet, not an empty pixel.
+                These masks are pet everywhere. Class 0 is the pet, not an empty pixel.
             == 0 => != 1
                 A mask of border and background has no pet either.
             == 0 => == 1
@@ -363,7 +363,7 @@ ONE_COLUMN = "This is the correlation of a column with itself."
             average => max
                 Equal values get the highest of their ranks here. They share the mean.
             average => dense
-                The ranks after equal values have no gap here: [5, 7, 7, 9] has 1, 2.5, 2.5, 4.
+                No rank is skipped after ties here. [5, 7, 7, 9] has the ranks 1, 2.5, 2.5, 4.
             method="average" => axis=1
                 The ranks are computed within each pair. Rank each column.
             ranks.corr() => ranks.corr("kendall")
@@ -372,7 +372,7 @@ ONE_COLUMN = "This is the correlation of a column with itself."
                 {COVARIANCE}
             ranks.corr() => ranks.cov(ddof=0)
                 {COVARIANCE}
-            table.iloc[0, 1] => 1 - 6 * np.sum((ranks[0] - ranks[1])**2) / (len(pairs)**3 - len(pairs))
+            table.iloc[0, 1] => 1 - 6 * np.sum(np.diff(ranks) ** 2) / (len(pairs) ** 3 - len(pairs))
                 The short formula is only valid without ties. Use the correlation of the ranks.
             table.iloc[0, 1] => table
                 This is the table of all correlations. Return the entry for the two columns.

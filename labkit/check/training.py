@@ -66,7 +66,7 @@ def softmax(logits):
         """),
         *one_hint(
             "z - np.log(total)",
-            (f"np.log(np.exp(z) / total + 1e-{n})" for n in range(5, 17)),
+            (f"np.log(np.exp(z) / total + 1e-{n})" for n in (5, 6, 7, 8, 9, 10, 12, 15, 16)),
             "p is clipped, or a small constant is added: a very wrong pixel costs far too little.",
         ),
         arguments(lambda mask, logits: (mask, softmax(logits)), "Softmax is applied twice."),
@@ -379,7 +379,7 @@ def kept_predictions(DisplayCallback, image, mask, epochs):
                 Only the prediction of the first epoch is kept. Keep all of them.
             append(pred_mask) => insert(0, pred_mask)
                 The predictions are in reverse order. The first epoch comes first.
-            self.pred_masks.append(pred_mask) => self.pred_masks = [pred_mask] * (epoch + 1)
+            append(pred_mask) => append(0); self.pred_masks[:] = [pred_mask] * len(self.pred_masks)
                 All entries are the same array, which changes. Add a new array each time.
             np.argmax(logits, axis=-1)[0] => np.asarray(logits)[0]
                 These are the logits. A mask holds a class for each pixel.
