@@ -61,6 +61,7 @@ class Task:
     strict: bool = False
     tolerance: float = 1e-4
     _outcomes: dict = field(default_factory=dict, init=False, repr=False, compare=False)
+    _mutants: dict = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, function):
         """The ``Answer`` to a student's function."""
@@ -124,7 +125,9 @@ class Task:
     def compute(self, case, *mistakes):
         if mistakes and isinstance(mistakes[0], Symptom):
             return Outcome(mistakes[0].seen(*case))
-        function = self.mutant(*mistakes)
+        if mistakes not in self._mutants:
+            self._mutants[mistakes] = self.mutant(*mistakes)
+        function = self._mutants[mistakes]
         return function and self.attempt(function, case)
 
     def mutant(self, *mistakes):
@@ -155,9 +158,11 @@ class Task:
             failed: the first case that failed, which rules out most mistakes.
         """
         order = [failed, *(number for number in range(len(outcomes)) if number != failed)]
-        combined = [mistake for mistake in self.mistakes if not isinstance(mistake, Symptom)]
-        pairs = itertools.combinations(combined, 2)
-        for mistakes in itertools.chain(((one,) for one in self.mistakes), pairs):
+        candidates = [(mistake,) for mistake in self.mistakes]
+        if outcomes[failed].value is not None and not outcomes[failed].changed:
+            combined = [mistake for mistake in self.mistakes if not isinstance(mistake, Symptom)]
+            candidates += itertools.combinations(combined, 2)
+        for mistakes in candidates:
             if all(self.explains(outcomes[number], number, mistakes) for number in order):
                 return " ".join(dict.fromkeys(mistake.hint for mistake in mistakes))
         return None
@@ -168,7 +173,8 @@ class Task:
         if mistaken is None:
             return False
         if mistaken.error and not self.expected(number).error:
-            return type(mistaken.error).__name__ == type(outcome.error).__name__
+            same_error = type(mistaken.error).__name__ == type(outcome.error).__name__
+            return same_error and len(mistakes) == 1
         return not self.fault(outcome, mistaken)
 
     def fault(self, outcome, wanted):

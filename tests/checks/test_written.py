@@ -18,6 +18,6 @@ QUESTIONS = [
 def test_a_written_answer_is_looked_at_for_its_length_alone(question, count):
     words = [f"word{number}" for number in range(count)]
     assert question(" ".join(words)).passed
-    assert question(...).state == "not done yet"
+    assert question(...).state == "not attempted"
     assert f"{count} different words" in question(" ".join(words[1:] * 2)).expected
     assert "quotes" in question(words).expected
