@@ -14,8 +14,8 @@ from labkit import check
 from labkit.check import NotDone, Task, hand_in, task, waiting
 from labkit.check import metrics as lab
 from labkit.check.mistakes import NEGATED, Edit, Symptom, edits, result
+from labkit.check.question import Question
 from labkit.check.text import short
-from labkit.check.writing import Question
 
 
 @task(

@@ -14,7 +14,7 @@ import solutions as solutions_apart
 
 from labkit import cli
 from labkit.check import Task, handin
-from labkit.check.writing import Question
+from labkit.check.question import Question
 
 BOOK = labs.BOOK
 each_lab = pytest.mark.parametrize("name", labs.CHECKS)

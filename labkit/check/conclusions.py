@@ -9,7 +9,7 @@ from labkit import classes, metrics
 from labkit.check.answer import NotDone
 from labkit.check.engine import task
 from labkit.check.mistakes import PERCENT, Edit, arguments, edits, result
-from labkit.check.writing import Question
+from labkit.check.question import Question
 
 __all__ = ["NotDone"]
 

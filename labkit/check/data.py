@@ -9,8 +9,8 @@ from labkit import classes
 from labkit.check.answer import NotDone
 from labkit.check.engine import ERROR_HINTS, task
 from labkit.check.mistakes import SWAPPED_PAIR, TOO_LARGE_BY_ONE, Edit, edits
+from labkit.check.question import Question
 from labkit.check.text import as_array
-from labkit.check.writing import Question
 
 __all__ = ["NotDone"]
 

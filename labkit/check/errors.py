@@ -15,7 +15,7 @@ from labkit.check.mistakes import (
     edits,
     result,
 )
-from labkit.check.writing import Question
+from labkit.check.question import Question
 
 __all__ = ["NotDone"]
 

@@ -2,7 +2,7 @@
 
 from labkit.check.answer import SIGNS
 from labkit.check.engine import Task
-from labkit.check.writing import Question
+from labkit.check.question import Question
 
 HOW = (
     "To hand in: save the notebook, then download it. In Colab: File, Download, Download .ipynb. "

@@ -15,7 +15,7 @@ from labkit.check.mistakes import (
     fixed_class,
     instead,
 )
-from labkit.check.writing import Question
+from labkit.check.question import Question
 
 __all__ = ["NotDone"]
 

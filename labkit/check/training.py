@@ -7,8 +7,8 @@ from keras import ops
 from labkit.check.answer import NotDone
 from labkit.check.engine import task
 from labkit.check.mistakes import NEGATED, TOO_LARGE_BY_ONE, Edit, Symptom, arguments, edits, result
+from labkit.check.question import Question
 from labkit.check.text import as_array
-from labkit.check.writing import Question
 
 __all__ = ["NotDone"]
 

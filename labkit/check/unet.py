@@ -14,8 +14,8 @@ from keras import layers
 from labkit.check.answer import NotDone
 from labkit.check.engine import task
 from labkit.check.mistakes import TOO_LARGE_BY_ONE, Symptom, edits, result
+from labkit.check.question import Question
 from labkit.check.text import as_array
-from labkit.check.writing import Question
 
 __all__ = ["NotDone"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labkit.check.answer import NOT_ATTEMPTED, Answer
-from labkit.check.writing import Question
+from labkit.check.question import Question
 from labkit.grade.collect import Unreadable, code_cells
 from labkit.grade.sandbox import Limits, Sandbox
 from labkit.grade.session import Ended, Session

@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from labkit.check import task
 from labkit.check.mistakes import Edit
-from labkit.check.writing import Question
+from labkit.check.question import Question
 from labkit.grade import collect, container, course, grader, sandbox
 
 

@@ -156,7 +156,7 @@ def test_hidden_checks_of_another_lab_are_refused(write, tmp_path, monkeypatch):
 )
 def test_hidden_checks_that_can_not_be_asked_are_refused(tmp_path, task, reason):
     hidden = tmp_path / "hidden.py"
-    imports = "from labkit.check import Task\nfrom labkit.check.writing import Question\n"
+    imports = "from labkit.check import Task\nfrom labkit.check.question import Question\n"
     hidden.write_text(f"{imports}t = {task}")
     with pytest.raises(ValueError, match=reason):
         hidden_tasks(hidden, TASKS)
