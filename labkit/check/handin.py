@@ -1,4 +1,4 @@
-"""The end of a lab: what is done, what is not, and how to hand it in."""
+"""The end of a lab: the state of every task, and how to hand it in."""
 
 from labkit.check.answer import SIGNS
 from labkit.check.engine import Task
@@ -12,23 +12,23 @@ HOW = (
 
 def tasks(lab):
     """The tasks of a lab's module by number."""
-    found = [value for value in vars(lab).values() if isinstance(value, Task | Question)]
-    return {task.number: task for task in sorted(found, key=lambda task: task.number)}
+    tasks = [value for value in vars(lab).values() if isinstance(value, Task | Question)]
+    return {task.number: task for task in sorted(tasks, key=lambda task: task.number)}
 
 
 def hand_in(lab, namespace):
-    """The state of every task of a lab.
+    """The answers to every task of a lab, as a table.
 
     Args:
         lab: a module of ``labkit.check``.
-        namespace: where the student's functions are, in a notebook ``globals()``.
+        namespace: the student's functions by name, in a notebook ``globals()``.
     """
     answers = [task(namespace.get(task.name, ...)) for task in tasks(lab).values()]
     return HandIn(answers)
 
 
 class HandIn:
-    """A table of answers, and what to do now."""
+    """A table of answers, and how to hand in."""
 
     def __init__(self, answers):
         self.answers = answers

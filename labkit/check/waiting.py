@@ -1,8 +1,8 @@
-"""What a notebook does while tasks are open: a cell that needs one waits, and the rest goes on.
+"""Keep a notebook running while tasks are unsolved.
 
-A cell that calls an unsolved function would end with a traceback, and "run all" would stop there.
-In its place a line says which task the cell waits for. Names that it would have set are taken
-away, so that no later cell works with old values; a cell that misses one of them waits as well.
+A cell that calls an unsolved function would raise an error, and "run all" would stop there.
+Instead, a line says which task the cell waits for. The names that it would have assigned are
+deleted, so that no later cell uses old values; a cell that needs one of them waits as well.
 """
 
 import ast
@@ -12,11 +12,11 @@ from labkit.check.answer import open_task
 
 
 class Waiting:
-    """The hooks of one IPython shell."""
+    """Hooks of an IPython shell."""
 
     def __init__(self, shell):
         self.shell = shell
-        self.names = {}  # a name that was not set -> the task that it waits for
+        self.names = {}  # name that was not assigned -> the task that it waits for
         self.traceback, shell.showtraceback = shell.showtraceback, self.show
         self.source = ""
         shell.events.register("pre_run_cell", self.begin)
@@ -27,7 +27,7 @@ class Waiting:
         self.source = info.raw_cell
 
     def show(self, exc_tuple=None, *args, **options):
-        """In the place of IPython's ``showtraceback``, for cells and for callbacks of widgets."""
+        """Replaces IPython's ``showtraceback``, for cells and for callbacks of widgets."""
         _, error, traceback = exc_tuple or sys.exc_info()
         number = self.task(error)
         if number is None:
@@ -41,7 +41,7 @@ class Waiting:
         display(Markdown(f"*This cell waits for task {number}.*"))
 
     def forgive(self, result):
-        """Called by IPython after each cell: one that waits has not failed."""
+        """Called by IPython after each cell: a waiting cell has not failed."""
         if self.task(result.error_in_exec) is not None:
             result.error_in_exec = None
 
@@ -60,14 +60,14 @@ def line(traceback, namespace):
         if traceback.tb_frame.f_locals is namespace:
             return traceback.tb_lineno
         traceback = traceback.tb_next
-    return sys.maxsize  # in no line of it: a widget called something that a cell made
+    return sys.maxsize  # not in the cell: a widget called a function of an earlier cell
 
 
 def unset(source, stopped):
-    """Names that a cell's source sets in statements that end at or after a line."""
+    """Names that a cell assigns in statements that end at or after a line."""
     try:
         statements = ast.parse(source).body
-    except SyntaxError:  # such as a line for the shell
+    except SyntaxError:  # such as a shell command
         return []
     late = [statement for statement in statements if statement.end_lineno >= stopped]
     nodes = [node for statement in late for node in own(statement)]
@@ -77,18 +77,18 @@ def unset(source, stopped):
 
 
 def own(node):
-    """What a statement sets in the cell's own namespace, not inside its functions."""
+    """Nodes that assign in the cell's namespace, not inside its functions."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return [node]
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
         return [node]
     if isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
         return []
-    return [found for child in ast.iter_child_nodes(node) for found in own(child)]
+    return [inner for child in ast.iter_child_nodes(node) for inner in own(child)]
 
 
 def start():
-    """Put the hooks into the notebook that this runs in, if it is one; a second time, nothing."""
+    """Install the hooks once, if this runs in a notebook."""
     if "IPython" not in sys.modules:
         return
     from IPython import get_ipython
