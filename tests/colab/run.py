@@ -62,7 +62,7 @@ def main(names):
 def fork(folder):
     """A repository that holds the working folder as it is: its address and its commit."""
     commit = publish.commit_of(ROOT, "The working folder")
-    publish.git("init", "--quiet", "--bare", folder)
+    publish.git("init", "--quiet", "--bare", "--initial-branch=main", folder)
     publish.git("push", "--quiet", folder, f"{commit}:refs/heads/main")
     return addresses.find(str(folder)), commit
 
