@@ -227,7 +227,7 @@ WRONG_ORDER = "The three numbers are in the wrong order."
     adapter=numbers_or_fault,
     tolerance=0.015,
     mistakes=edits(f"""
-        np.quantile(means, limits) => values.mean() + SIGNS * 1.96 * values.std() / len(values)**0.5
+        np.quantile(means, levels) => values.mean() + SIGNS * 1.96 * values.std() / len(values)**0.5
             Seed and number of draws have no effect. Use a bootstrap, not a formula.
         rng(seed) => rng(0)
             Every seed gives the same interval. Pass the seed on to the random generator.
@@ -236,15 +236,14 @@ WRONG_ORDER = "The three numbers are in the wrong order."
         (draws, len(values)) => (1000, len(values))
             The number of draws has no effect.
         axis=1 => axis=0
-            The interval has almost no width. Is each mean that of one draw? Can a draw contain
-            a value more than once?
+            The interval has almost no width. Is each mean that of one draw, and can values repeat?
         samples.mean(axis=1) => samples
             This interval describes the values. Take the mean of each draw first.
         np.quantile(means => np.quantile(values
             {OF_VALUES}
-        np.quantile(means, limits) => values.mean() + SIGNS * 1.96 * values.std()
+        np.quantile(means, levels) => values.mean() + SIGNS * 1.96 * values.std()
             {OF_VALUES}
-        np.quantile(means, limits) => values.mean() + SIGNS * values.std()
+        np.quantile(means, levels) => values.mean() + SIGNS * values.std()
             {OF_VALUES}
         (draws, len(values)) => (draws, len(values) // 2)
             The interval is too wide: each draw has too few values.
@@ -260,9 +259,9 @@ WRONG_ORDER = "The three numbers are in the wrong order."
             All 5 % lie below the lower limit. {NOT_95}
         [0.025, 0.975] => [0.00025, 0.00975]
             Both limits are far too low. percentile expects 0 to 100, quantile 0 to 1.
-        np.quantile(means, limits) => means.min(), means.max()
+        np.quantile(means, levels) => means.min(), means.max()
             These are the smallest and the largest mean. {NOT_95}
-        np.quantile(means, limits) => means.mean() + SIGNS * means.std()
+        np.quantile(means, levels) => means.mean() + SIGNS * means.std()
             One standard deviation on each side contains about 68 % of the means.
         values.mean(), low, high => low, values.mean(), high
             {WRONG_ORDER}
@@ -284,8 +283,8 @@ def interval(values, seed=0, draws=1000):
     rng = np.random.default_rng(seed)
     samples = rng.choice(values, (draws, len(values)))
     means = samples.mean(axis=1)
-    limits = [0.025, 0.975]
-    low, high = np.quantile(means, limits)
+    levels = [0.025, 0.975]
+    low, high = np.quantile(means, levels)
     return values.mean(), low, high
 
 
