@@ -1,4 +1,4 @@
-"""What the benchmark computes from its measurements, and the arithmetic that it counts."""
+"""The benchmarks: comparisons, FLOP counts and rates."""
 
 import importlib.util
 import sys
@@ -41,41 +41,41 @@ RESULT = {
 TIME = "time to the laboratory work's quality: laboratory / fast"
 
 
-def test_ratios_are_of_the_better_of_each():
-    found = {title.split(":")[0]: values for title, values in command.ratios(RESULT).items()}
-    assert found["training, images/s"] == (0.5, 0.5, 0.5)
-    assert found["distance to the floor, fast"] == (2.0, 2.0, 2.0)
+def test_ratios_use_best_of_each():
+    ratios = {title.split(":")[0]: values for title, values in command.ratios(RESULT).items()}
+    assert ratios["training, images/s"] == (0.5, 0.5, 0.5)
+    assert ratios["distance to the floor, fast"] == (2.0, 2.0, 2.0)
 
 
 @pytest.mark.parametrize(
-    ("of", "count", "ratio"),
+    ("recipe", "count", "ratio"),
     [("standard", 1, 1.5), ("standard", 32, 0.5), ("fast", 1, 2.0), ("fast", 32, 2.0)],
 )
-def test_predictions_are_compared_at_each_size_of_batch(of, count, ratio):
-    title = f"prediction, batch {count}: U-Net of {of} / smp"
+def test_predictions_are_compared_per_batch_size(recipe, count, ratio):
+    title = f"prediction, batch {count}: U-Net of {recipe} / smp"
     assert command.ratios(RESULT)[title] == (ratio,) * 3
 
 
-def test_versions_of_the_compared_are_those_of_their_python(monkeypatch):
+def test_peer_versions_come_from_peer_python(monkeypatch):
     monkeypatch.setattr(command, "PEER_PYTHON", sys.executable)
     installed = {name for name in command.PEERS if importlib.util.find_spec(name)}
     assert set(command.peers()) == installed
 
 
-def test_a_recipe_that_misses_the_quality_has_no_time_to_it():
+def test_recipe_below_quality_has_no_time():
     assert command.ratios(RESULT)[TIME] == ((14 + 9 * 10) / 20,) * 3
     fast = {**RESULT["quality"][0]["fast"], "mean IoU": 0.73}
     missed = {**RESULT, "quality": [{**RESULT["quality"][0], "fast": fast}]}
     assert TIME not in command.ratios(missed)
 
 
-def test_without_the_peer_its_comparisons_are_left_out():
+def test_comparisons_are_omitted_without_peer():
     speeds = {name: value for name, value in RESULT["speeds"][0].items() if name != "smp"}
     titles = command.ratios({**RESULT, "speeds": [speeds]})
     assert not any("smp" in title for title in titles) and TIME in titles
 
 
-def test_convolutions_are_counted_by_hand():
+def test_convolution_flops():
     layers = [
         keras.layers.Conv2D(4, 3, strides=2, padding="same"),
         keras.layers.DepthwiseConv2D(3, padding="same"),
@@ -86,15 +86,15 @@ def test_convolutions_are_counted_by_hand():
     assert counts == [2 * 4 * 4 * 9 * 3 * 4, 2 * 4 * 4 * 9 * 4, 2 * 4 * 4 * 9 * 4 * 2]
 
 
-def test_training_a_layer_costs_three_times_its_forward_pass():
+def test_training_flops_are_three_forward_passes():
     model = unet_model(image_size=32, weights=None)
-    whole = workers.training_flops(model)
+    all_trainable = workers.training_flops(model)
     model.get_layer("encoder").trainable = False
     encoder = sum(map(workers.convolution_flops, model.get_layer("encoder").layers))
-    assert whole - workers.training_flops(model) == 2 * encoder > 0
+    assert all_trainable - workers.training_flops(model) == 2 * encoder > 0
 
 
-def test_a_rate_counts_images_after_two_calls_that_warm_up(monkeypatch):
+def test_rate_ignores_two_warm_up_calls(monkeypatch):
     clock = [0.0]
     seconds = iter([9.0, 9.0, 0.5, 1.0, 0.5, 1.0])
     monkeypatch.setattr(workers, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
@@ -105,7 +105,7 @@ def test_a_rate_counts_images_after_two_calls_that_warm_up(monkeypatch):
     assert workers.rate(step, images=7, seconds=2.5) == 4 * 7 / 3.0
 
 
-def test_a_round_measures_what_the_comparisons_are_made_from(monkeypatch):
+def test_round_measures_all_comparisons(monkeypatch):
     speeds = RESULT["speeds"][0]
     monkeypatch.setattr(command, "ask", lambda worker, *_: speeds[worker])
     assert command.speed_round(0) == speeds

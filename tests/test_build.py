@@ -1,4 +1,4 @@
-"""The tool that builds the book: what it renders, and what it finds wrong with pages."""
+"""The build tool of the book: page checks, rendering and command line."""
 
 import re
 import shutil
@@ -13,14 +13,14 @@ import tidy
 ROOT = build.ROOT
 
 
-# --- the checks of a built book --------------------------------------------------------------
+# --- checks of a built book ------------------------------------------------------------------
 
 PAGE = "<html><article>" + "word " * 60 + "{}</article></html>"
 
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
-    """A built book of one page, whose HTML a test writes."""
+    """A built book with one page, whose HTML the test writes."""
     (tmp_path / "_toc.yml").write_text("root: one\nparts: []\n")
     monkeypatch.setattr(build, "ROOT", tmp_path)
     monkeypatch.setattr(store, "ROOT", tmp_path)
@@ -28,21 +28,21 @@ def site(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_good_page_has_no_fault(site):
+def test_valid_page_has_no_faults(site):
     (site / "one.html").write_text(PAGE.format(""))
     assert build.faults() == []
 
 
-def test_a_missing_page_is_a_fault(site):
+def test_missing_page_is_reported(site):
     assert build.faults() == ["FAULT one: the page is missing"]
 
 
-def test_an_empty_page_is_a_fault(site):
+def test_empty_page_is_reported(site):
     (site / "one.html").write_text("<html><article></article></html>")
     assert build.faults() == ["FAULT one: the page is empty (0 words)"]
 
 
-def test_a_traceback_is_a_fault_unless_its_cell_announced_it(site):
+def test_unexpected_traceback_is_reported(site):
     (site / "one.html").write_text(PAGE.format("Traceback (most recent call last)"))
     assert build.faults() == ["FAULT one: the page shows a traceback"]
     cell = nbformat.v4.new_code_cell("1 / 0", metadata={"tags": [build.RAISES]})
@@ -50,7 +50,7 @@ def test_a_traceback_is_a_fault_unless_its_cell_announced_it(site):
     assert build.faults() == []
 
 
-def test_every_page_of_the_table_of_contents_has_a_source():
+def test_toc_pages_have_sources():
     for page in store.toc():
         assert (ROOT / f"{page}.md").exists() or (ROOT / f"{page}.ipynb").exists(), page
 
@@ -64,7 +64,7 @@ MORE = "A sentence that makes the page long enough for a page of a book. " * 5
 
 @pytest.fixture
 def course(tmp_path, monkeypatch):
-    """A book of three pages, two of them notebooks, in the place of this one."""
+    """A temporary book with three pages, two of them notebooks."""
     (tmp_path / "book").mkdir()
     (tmp_path / "labkit").mkdir()
     (tmp_path / "_toc.yml").write_text(TOC)
@@ -90,7 +90,7 @@ def course(tmp_path, monkeypatch):
 
 
 def render(course, **values):
-    """Render with outputs by page; returns the faults and the pages that were written anew."""
+    """Render with the given output of each page; return the faults and the rewritten pages."""
     jobs = {}
     for name, value in values.items():
         path = course / "_build" / f"{name}-{value}.ipynb"
@@ -100,13 +100,14 @@ def render(course, **values):
         notebook.cells[1].outputs, notebook.cells[1].execution_count = [output], 1
         nbformat.write(notebook, path)
         jobs[name] = type("Job", (), {"path": path})
-    before = written(course)
+    before = page_times(course)
     faults = build.rendered(jobs)
-    after = written(course)
+    after = page_times(course)
     return faults, {page for page in after if after[page] != before.get(page)}
 
 
-def written(course):
+def page_times(course):
+    """Modification time of each rendered page."""
     pages = (course / "_build" / "html" / "book").glob("*.html")
     return {page.stem: page.stat().st_mtime_ns for page in pages}
 
@@ -118,13 +119,13 @@ def edit(path, before, after):
 
 
 def html(course, page):
-    """A page, without the checksum that a style sheet has once it is there."""
+    """HTML of a page without the checksums of style sheets."""
     text = (course / "_build" / "html" / "book" / f"{page}.html").read_text()
     return re.sub(r"\.css\?v=\w+", ".css", text)
 
 
 @pytest.mark.slow
-def test_pages_that_changed_are_rendered_and_come_out_as_from_fresh(course):
+def test_incremental_rendering_equals_fresh_rendering(course):
     assert render(course, one="11", two="22") == ([], {"intro", "one", "two"})
     assert ">11\n" in html(course, "one") and ">22\n" in html(course, "two")
     assert render(course, one="11", two="22") == ([], set())  # nothing changed
@@ -132,7 +133,7 @@ def test_pages_that_changed_are_rendered_and_come_out_as_from_fresh(course):
     assert render(course, one="11", two="22") == (
         [],
         {"intro", "one"},
-    )  # a paragraph; its parent's menu
+    )  # a paragraph; the parent's menu
     assert "Another sentence" in html(course, "one") and ">11\n" in html(course, "one")
     assert render(course, one="33", two="22") == ([], {"intro", "one"})  # an output
     assert ">33\n" in html(course, "one")
@@ -141,15 +142,15 @@ def test_pages_that_changed_are_rendered_and_come_out_as_from_fresh(course):
     assert "First chapter" in html(course, "two")
     edit(course / "book" / "two.ipynb", "A sentence", "Another sentence")
     render(course, one="33", two="22")
-    gradual = {page: html(course, page) for page in ("intro", "one", "two")}
+    incremental = {page: html(course, page) for page in ("intro", "one", "two")}
     shutil.rmtree(course / "_build" / "html")
     build.STAMP.unlink()
     render(course, one="33", two="22")
-    assert {page: html(course, page) for page in gradual} == gradual
+    assert {page: html(course, page) for page in incremental} == incremental
 
 
 @pytest.mark.slow
-def test_a_warning_is_a_fault_until_it_is_mended(course):
+def test_warning_is_reported_until_fixed(course):
     edit(course / "book" / "one.ipynb", "A sentence", "A [link](nowhere.md) and a sentence")
     for _ in range(2):
         faults, _ = render(course, one="1")
@@ -158,15 +159,15 @@ def test_a_warning_is_a_fault_until_it_is_mended(course):
     assert render(course, one="1")[0] == []
 
 
-# --- what a person calls -------------------------------------------------------------------------
+# --- command line --------------------------------------------------------------------------------
 
 
-def test_a_chapter_that_is_none_is_refused(capsys):
+def test_unknown_chapter_is_rejected(capsys):
     assert build.main(["13"]) == 2
     assert "'13' is no chapter: use the start of one of 01_theory" in capsys.readouterr().out
 
 
-def test_one_chapter_is_executed_and_rendered_alone(monkeypatch, capsys):
+def test_single_chapter_is_built_alone(monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(store.Settings, "of_book", lambda: None)
     monkeypatch.setattr(
@@ -178,7 +179,7 @@ def test_one_chapter_is_executed_and_rendered_alone(monkeypatch, capsys):
     assert "The page is complete" in capsys.readouterr().out
 
 
-def test_nothing_is_rendered_where_a_notebook_failed(monkeypatch, capsys):
+def test_failed_notebook_prevents_rendering(monkeypatch, capsys):
     failed = execute.Failure("04_metrics", "ValueError: no", "04-setup (import numpy)")
     monkeypatch.setattr(store.Settings, "of_book", lambda: None)
     monkeypatch.setattr(execute, "up_to_date", lambda names, _: ({}, [failed]))

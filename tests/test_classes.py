@@ -1,4 +1,4 @@
-"""Class numbers, names and colours."""
+"""Class numbers, names and colors."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 from labkit import classes
 
 
-def test_numbers_and_names_belong_together():
+def test_numbers_match_names():
     assert (classes.PET, classes.BACKGROUND, classes.BORDER) == (0, 1, 2)
     assert classes.NAMES == ("pet", "background", "border")
     assert [classes.number(name) for name in classes.NAMES] == [0, 1, 2]
@@ -17,19 +17,19 @@ def test_numbers_and_names_belong_together():
 
 
 @pytest.mark.parametrize("given", [0, 1, 2, np.int64(2), np.uint8(1)])
-def test_a_number_of_a_class_passes_through_as_an_int(given):
+def test_number_returns_class_number_as_int(given):
     assert classes.number(given) == given and type(classes.number(given)) is int
 
 
 @pytest.mark.parametrize("given", ["cat", "Pet", "", 3, -1, 1.0, None])
-def test_an_unknown_class_is_named(given):
+def test_unknown_class_raises(given):
     with pytest.raises(ValueError, match=f"unknown class {given!r}: use one of pet, background"):
         classes.number(given)
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1)])
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "float32"])
-def test_colour_mask_gives_each_class_its_colour(shape, dtype):
+def test_color_mask_maps_classes_to_colors(shape, dtype):
     mask = np.array([[0, 1, 2], [2, 1, 0]], dtype).reshape(shape)
     picture = classes.colour_mask(mask)
     orange, blue, cream = (0xE6, 0x9F, 0x00), (0x25, 0x3F, 0x73), (0xFF, 0xF1, 0xCC)
@@ -40,31 +40,31 @@ def test_colour_mask_gives_each_class_its_colour(shape, dtype):
 
 
 @given(arrays.arrays(np.uint8, (4, 5), elements=st.integers(0, 2)))
-def test_colour_mask_loses_nothing(mask):
+def test_color_mask_is_invertible(mask):
     palette = classes.colour_mask(np.array([[0, 1, 2]]))[0]
     back = (classes.colour_mask(mask)[:, :, None] == palette).all(-1).argmax(-1)
     np.testing.assert_array_equal(back, mask)
 
 
 @pytest.mark.parametrize("value", [3, 255, -1, 1.5])
-def test_colour_mask_names_a_strange_value_and_the_remedy(value):
+def test_color_mask_rejects_unknown_values(value):
     with pytest.raises(ValueError, match=rf"holds \[{value}\].*when 1 is subtracted"):
         classes.colour_mask(np.array([[0, value]]))
 
 
 @pytest.mark.parametrize("shape", [(4,), (2, 2, 3), (1, 2, 2, 1), ()])
-def test_colour_mask_names_a_wrong_shape(shape):
+def test_color_mask_rejects_wrong_shapes(shape):
     with pytest.raises(ValueError, match=r"\[H, W\] or \[H, W, 1\], got \("):
         classes.colour_mask(np.zeros(shape, int))
 
 
-def lightness(colour):
-    """CIELAB L of an sRGB colour, 0-100."""
-    rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+def lightness(color):
+    """CIELAB lightness of an sRGB color, 0-100."""
+    rgb = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     return 116 * np.cbrt(linear @ (0.2126, 0.7152, 0.0722)) - 16
 
 
-def test_colours_differ_in_lightness_as_the_module_says():
-    found = [lightness(colour) for colour in classes.COLOURS]
-    np.testing.assert_allclose(found, (70, 25, 95), atol=3)
+def test_color_lightness_matches_documentation():
+    values = [lightness(color) for color in classes.COLOURS]
+    np.testing.assert_allclose(values, (70, 25, 95), atol=3)

@@ -14,7 +14,7 @@ from labkit import cli, profile
 
 @pytest.fixture
 def fake_recipes(monkeypatch, tmp_path):
-    """``labkit.experiments.recipes`` without training; notes how it was called."""
+    """``labkit.experiments.recipes`` without training; records its calls."""
     from labkit.experiments import ledger, recipes
 
     called = []
@@ -31,7 +31,7 @@ def fake_recipes(monkeypatch, tmp_path):
     return SimpleNamespace(called=called, module=recipes, ledger=ledger)
 
 
-def test_info_tells_what_a_bug_report_needs(folders, monkeypatch, capsys):
+def test_info_shows_environment(folders, monkeypatch, capsys):
     monkeypatch.setenv("LABKIT_PROFILE", "smoke")
     assert cli.main(["info"]) == 0
     shown = capsys.readouterr().out
@@ -41,7 +41,7 @@ def test_info_tells_what_a_bug_report_needs(folders, monkeypatch, capsys):
     assert str(folders / "labkit_cache") in shown
 
 
-def test_info_sees_a_prepared_dataset(folders, capsys):
+def test_info_finds_prepared_dataset(folders, capsys):
     prepared = folders / "tfds_data_dir" / "oxford_iiit_pet" / "4.0.0"
     prepared.mkdir(parents=True)
     (prepared / "dataset_info.json").write_text("{}")
@@ -49,20 +49,20 @@ def test_info_sees_a_prepared_dataset(folders, capsys):
     assert f"{prepared}: there" in capsys.readouterr().out
 
 
-def test_a_mistake_ends_with_one_line(monkeypatch, capsys):
+def test_error_is_one_line(monkeypatch, capsys):
     monkeypatch.setenv("LABKIT_PROFILE", "fast")
     assert cli.main(["info"]) == 1
-    said = capsys.readouterr().err
-    assert said == "labkit: LABKIT_PROFILE is 'fast': use one of full, quick, smoke\n"
+    error = capsys.readouterr().err
+    assert error == "labkit: LABKIT_PROFILE is 'fast': use one of full, quick, smoke\n"
 
 
-def test_run_names_an_unknown_recipe(fake_recipes, capsys):
+def test_run_rejects_unknown_recipe(fake_recipes, capsys):
     assert cli.main(["run", "soup"]) == 1
     assert "recipe is 'soup': use one of laboratory" in capsys.readouterr().err
     assert fake_recipes.called == []
 
 
-def test_run_looks_for_the_ledgers_folder_before_it_trains(fake_recipes, monkeypatch, capsys):
+def test_run_checks_ledger_folder_before_training(fake_recipes, monkeypatch, capsys):
     ledger = fake_recipes.ledger.LEDGER.parent / "nowhere" / "runs.jsonl"
     monkeypatch.setattr(fake_recipes.ledger, "LEDGER", ledger)
     assert cli.main(["run", "laboratory"]) == 1
@@ -70,7 +70,7 @@ def test_run_looks_for_the_ledgers_folder_before_it_trains(fake_recipes, monkeyp
     assert fake_recipes.called == []
 
 
-def test_run_trains_the_recipe_and_says_where_its_row_is(fake_recipes, capsys):
+def test_run_trains_recipe_and_adds_row(fake_recipes, capsys):
     assert cli.main(["run", "laboratory", "--seed", "3"]) == 0
     assert fake_recipes.called == [("laboratory", 3, "test")]
     shown = capsys.readouterr().out
@@ -81,20 +81,22 @@ def test_run_trains_the_recipe_and_says_where_its_row_is(fake_recipes, capsys):
     assert row == {"row": 1, "commit": "abc", "test": {}}
 
 
-def test_run_can_score_on_validation(fake_recipes, capsys):
+def test_run_scores_on_validation(fake_recipes, capsys):
     assert cli.main(["run", "laboratory", "--split", "validation"]) == 0
     assert fake_recipes.called == [("laboratory", 0, "validation")]
-    assert "comparison" not in capsys.readouterr().out  # the reported figures are of the test split
+    assert (
+        "comparison" not in capsys.readouterr().out
+    )  # the comparison is with results on the test split
 
 
-def test_run_does_not_repeat_what_the_ledger_holds(fake_recipes, monkeypatch, capsys):
+def test_run_skips_recorded_training(fake_recipes, monkeypatch, capsys):
     monkeypatch.setattr(fake_recipes.ledger, "holds", lambda *_: True)
     assert cli.main(["run", "laboratory", "--seed", "3"]) == 0
     assert fake_recipes.called == []
     assert "laboratory, seed 3, is in" in capsys.readouterr().out
 
 
-def test_a_training_that_was_loaded_has_one_row(fake_recipes, monkeypatch, capsys):
+def test_run_adds_no_second_row_for_loaded_training(fake_recipes, monkeypatch, capsys):
     monkeypatch.setattr(profile, "commit", lambda: "def")
     monkeypatch.setattr(fake_recipes.ledger, "holds", lambda *run: run[-1] == "abc")
     assert cli.main(["run", "laboratory", "--seed", "3"]) == 0
@@ -103,9 +105,7 @@ def test_a_training_that_was_loaded_has_one_row(fake_recipes, monkeypatch, capsy
     assert not fake_recipes.ledger.LEDGER.exists()
 
 
-def test_a_queue_takes_the_recipes_of_a_seed_together_and_outlives_a_failure(
-    fake_recipes, monkeypatch, capsys
-):
+def test_queue_groups_by_seed_and_continues_after_failure(fake_recipes, monkeypatch, capsys):
     commands = []
 
     def run(command):
@@ -119,13 +119,13 @@ def test_a_queue_takes_the_recipes_of_a_seed_together_and_outlives_a_failure(
     assert "labkit: 1 of 4 runs failed: laboratory 1" in capsys.readouterr().err
 
 
-def test_a_queue_with_an_unknown_recipe_does_not_start(fake_recipes, monkeypatch, capsys):
+def test_queue_rejects_unknown_recipe(fake_recipes, monkeypatch, capsys):
     monkeypatch.setattr(cli.subprocess, "run", lambda *_: pytest.fail("it started"))
     assert cli.main(["run", "laboratory", "soup"]) == 1
     assert "recipe is 'soup'" in capsys.readouterr().err
 
 
-def test_a_training_that_diverges_leaves_no_row(fake_recipes, monkeypatch, capsys):
+def test_diverged_training_adds_no_row(fake_recipes, monkeypatch, capsys):
     def run(recipe, seed, on):
         raise ValueError("the loss became nan in epoch 2")
 
@@ -136,7 +136,7 @@ def test_a_training_that_diverges_leaves_no_row(fake_recipes, monkeypatch, capsy
 
 
 @pytest.mark.parametrize("error", [ConnectionError("no data"), ImportError("pip install it")])
-def test_what_is_missing_ends_a_run_with_one_line(error, fake_recipes, monkeypatch, capsys):
+def test_missing_requirement_is_reported_in_one_line(error, fake_recipes, monkeypatch, capsys):
     def run(recipe, seed, on):
         raise error
 
@@ -148,27 +148,27 @@ def test_what_is_missing_ends_a_run_with_one_line(error, fake_recipes, monkeypat
 @pytest.mark.parametrize(
     "arguments", [[], ["dance"], ["run"], ["run", "laboratory", "--seed", "x"]]
 )
-def test_a_call_that_makes_no_sense_shows_the_usage(arguments, capsys):
-    with pytest.raises(SystemExit) as stopped:
+def test_invalid_arguments_show_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as excinfo:
         cli.main(arguments)
-    assert stopped.value.code == 2
+    assert excinfo.value.code == 2
     assert "usage: labkit" in capsys.readouterr().err
 
 
-def test_the_installed_command_is_main(monkeypatch, capsys):
+def test_entry_point_is_main(monkeypatch, capsys):
     (entry,) = metadata.entry_points(group="console_scripts", name="labkit")
     assert entry.load() is cli.main
     monkeypatch.setattr(sys, "argv", ["labkit", "--help"])
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(SystemExit) as excinfo:
         entry.load()()
-    assert stopped.value.code == 0
+    assert excinfo.value.code == 0
     shown = capsys.readouterr().out
     assert "info" in shown and "run" in shown
 
 
 @pytest.fixture
 def no_data(monkeypatch, tmp_path):
-    """A ledger in a temporary folder; whoever loads data is too late."""
+    """A temporary ledger; loading data fails the test."""
     from labkit import data
     from labkit.experiments import ledger
 
@@ -188,7 +188,7 @@ def no_data(monkeypatch, tmp_path):
     ],
     ids=lambda words: words[0],
 )
-def test_without_a_clone_nothing_is_trained(words, no_data, tmp_path, capsys):
+def test_missing_clone_prevents_training(words, no_data, tmp_path, capsys):
     from labkit.experiments import ledger, recipes
 
     no_data.setattr(ledger, "LEDGER", tmp_path / "missing" / "runs.jsonl")
@@ -197,14 +197,14 @@ def test_without_a_clone_nothing_is_trained(words, no_data, tmp_path, capsys):
     assert "not in a clone of the course" in capsys.readouterr().err
 
 
-def test_similarity_knows_both_recipes_before_it_loads_anything(no_data, capsys):
+def test_similarity_checks_recipes_before_loading(no_data, capsys):
     assert cli.main(["similarity", "quick", "soup"]) == 1
     assert "recipe is 'soup'" in capsys.readouterr().err
 
 
 @pytest.fixture
-def small_world(folders, monkeypatch, make_split, eager, short_encoder):
-    """Tiny recipes by any name, a tiny dataset, a ledger in a temporary folder."""
+def tiny_setup(folders, monkeypatch, make_split, eager, short_encoder):
+    """Tiny recipes for any name, a tiny dataset and a temporary ledger."""
     from labkit import data
     from labkit.experiments import ledger, recipes
 
@@ -216,26 +216,26 @@ def small_world(folders, monkeypatch, make_split, eager, short_encoder):
     return ledger
 
 
-def test_images_writes_a_line_for_each_test_image(small_world, capsys):
+def test_images_writes_row_per_test_image(tiny_setup, capsys):
     assert cli.main(["images", "mine", "--seed", "3"]) == 0
-    file = small_world.images_file("mine", 3)
+    file = tiny_setup.images_file("mine", 3)
     assert file.name == "images-mine-3.csv.gz" and str(file) in capsys.readouterr().out
     rows = pd.read_csv(file)
     assert len(rows) == 4
     assert {"name", "pet IoU", "shades", "outline"} <= set(rows.columns)
 
 
-def test_similarity_compares_recipes_and_seeds(small_world, monkeypatch):
+def test_similarity_compares_recipes_and_seeds(tiny_setup, monkeypatch):
     from labkit.experiments import recipes
 
-    # First weights differ by the seed as trained ones do, and are had at once.
+    # Initial weights differ by seed, as trained weights do, and take no training.
     monkeypatch.setattr(recipes, "fit", lambda recipe, seed, _: (recipes.build(recipe, seed), None))
     assert cli.main(["similarity", "one", "two", "--seeds", "0", "1"]) == 0
-    rows = [json.loads(line) for line in small_world.similarity_file().read_text().splitlines()]
+    rows = [json.loads(line) for line in tiny_setup.similarity_file().read_text().splitlines()]
     assert [row["seed"] for row in rows] == [0, 1]
     for row in rows:
         assert row["recipes"] == ["one", "two"]
-        # The two recipes are the same but for the name: so are their networks.
+        # The two recipes differ in name only, so their networks are equal.
         assert row["CKA"] == pytest.approx(dict.fromkeys(("8", "16", "32", "64"), 1), abs=1e-4)
         assert max(row["CKA of another seed"].values()) < 0.999
 
@@ -251,18 +251,16 @@ ONNX = "ONNX files need three packages: pip install onnx onnxruntime tf2onnx\n"
         ("export", "tf2onnx", ONNX),
     ],
 )
-def test_a_study_without_its_packages_says_so_before_any_training(
-    study, package, remedy, no_data, capsys
-):
+def test_study_checks_packages_before_training(study, package, remedy, no_data, capsys):
     no_data.setitem(sys.modules, package, None)
     assert cli.main(["study", "few", study]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("labkit: ") and said.endswith(remedy) and said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("labkit: ") and error.endswith(remedy) and error.count("\n") == 1
 
 
 @pytest.mark.parametrize("study", ["cost", "depths", "export", "pruning"])
-def test_a_study_of_files_says_which_backend_it_needs_before_any_training(study, no_data, capsys):
+def test_study_checks_backend_before_training(study, no_data, capsys):
     no_data.setattr("keras.backend.backend", lambda: "torch")
     assert cli.main(["study", study]) == 1
-    said = capsys.readouterr().err
-    assert "LiteRT files come from the TensorFlow backend, and this is torch" in said
+    error = capsys.readouterr().err
+    assert "LiteRT files come from the TensorFlow backend, and this is torch" in error

@@ -1,4 +1,4 @@
-"""The store of executed notebooks: what makes one stale, and how stale ones are executed."""
+"""The store of executed notebooks: cache keys and execution."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ SETTINGS = store.Settings({"profile": "smoke", "data": "synthetic"}, dict(os.env
 
 @pytest.fixture
 def course(tmp_path, monkeypatch):
-    """A small course in the place of this one: its folder."""
+    """Folder of a small temporary course."""
     package = tmp_path / "labkit"
     (tmp_path / "book").mkdir()
     (package / "experiments" / "results").mkdir(parents=True)
@@ -43,8 +43,8 @@ def course(tmp_path, monkeypatch):
     store.read_anew()
 
 
-def write(course, name, *codes, tags=()):
-    """A notebook of these code cells with words between them."""
+def write_notebook(course, name, *codes, tags=()):
+    """Write a notebook with a text cell and these code cells."""
     cells = [new_markdown_cell("Words.", id="words")]
     cells += [
         new_code_cell(code, id=f"c{number}", metadata={"tags": list(tags)})
@@ -78,11 +78,11 @@ def edit(path, before, after):
         ("labkit/experiments/results/runs.jsonl", "{}", "{1}"),
     ],
 )
-def test_what_has_no_say_in_the_outputs_leaves_a_notebook_in_the_store(course, file, before, after):
-    write(course, "one", "from labkit import metrics\nmetrics.iou()")
-    was = key()
+def test_irrelevant_change_keeps_key(course, file, before, after):
+    write_notebook(course, "one", "from labkit import metrics\nmetrics.iou()")
+    old_key = key()
     edit(course / file, before, after)
-    assert key() == was
+    assert key() == old_key
 
 
 @pytest.mark.parametrize(
@@ -95,66 +95,66 @@ def test_what_has_no_say_in_the_outputs_leaves_a_notebook_in_the_store(course, f
         ("requirements.txt", "2.0", "2.1"),
     ],
 )
-def test_what_shapes_the_outputs_makes_a_notebook_stale(course, file, before, after):
-    write(
+def test_relevant_change_changes_key(course, file, before, after):
+    write_notebook(
         course,
         "one",
         "from labkit import metrics\nfrom labkit.experiments import ledger\nmetrics.iou()",
     )
-    was = key()
+    old_key = key()
     edit(course / file, before, after)
-    assert key() != was
+    assert key() != old_key
 
 
-def test_a_tag_that_changes_the_execution_makes_a_notebook_stale(course):
-    write(course, "one", "1 / 0")
-    was = key()
-    write(course, "one", "1 / 0", tags=["hide-input"])
-    assert key() == was
-    write(course, "one", "1 / 0", tags=["raises-exception"])
-    assert key() != was
+def test_execution_tag_changes_key(course):
+    write_notebook(course, "one", "1 / 0")
+    old_key = key()
+    write_notebook(course, "one", "1 / 0", tags=["hide-input"])
+    assert key() == old_key
+    write_notebook(course, "one", "1 / 0", tags=["raises-exception"])
+    assert key() != old_key
 
 
-def test_a_docstring_that_a_notebook_shows_makes_it_stale(course):
-    write(course, "one", "from labkit import metrics\nshow(metrics.iou)")
-    was = key()
+def test_shown_docstring_changes_key(course):
+    write_notebook(course, "one", "from labkit import metrics\nshow(metrics.iou)")
+    old_key = key()
     edit(course / "labkit/metrics.py", '"""Scores."""', '"""A docstring that is not shown."""')
-    assert key() == was
+    assert key() == old_key
     edit(course / "labkit/metrics.py", '"""Doc."""', '"""Another docstring."""')
-    assert key() != was
+    assert key() != old_key
 
 
-def test_another_profile_is_another_key(course):
-    write(course, "one", "1")
+def test_profile_changes_key(course):
+    write_notebook(course, "one", "1")
     other = store.Settings({**SETTINGS.values, "profile": "quick"}, {})
     assert store.key(store.inputs("one", other)) != key()
 
 
-def test_a_notebook_that_loads_a_model_is_stale_when_the_one_that_trains_it_is(course):
-    write(course, store.TRAINS, "1")
-    write(course, "one", "recipes.course_model(pets, 1)")
+def test_training_notebook_changes_keys_of_its_users(course):
+    write_notebook(course, store.TRAINS, "1")
+    write_notebook(course, "one", "recipes.course_model(pets, 1)")
     assert (store.follows("one"), store.follows(store.TRAINS)) == (store.TRAINS, None)
-    was = key()
-    write(course, store.TRAINS, "2")
-    assert key() != was
+    old_key = key()
+    write_notebook(course, store.TRAINS, "2")
+    assert key() != old_key
 
 
-def test_magics_are_no_obstacle(course):
-    write(course, "one", "%matplotlib inline\nfrom labkit import metrics", "!ls")
+def test_inputs_ignore_magics(course):
+    write_notebook(course, "one", "%matplotlib inline\nfrom labkit import metrics", "!ls")
     assert "labkit/metrics.py" in store.inputs("one", SETTINGS)
 
 
-def test_settings_follow_the_environment(monkeypatch, folders):
+def test_settings_follow_environment(monkeypatch, folders):
     monkeypatch.setenv("LABKIT_PROFILE", "smoke")
     monkeypatch.setenv("LABKIT_DATA", "synthetic")
     monkeypatch.setenv("LABKIT_RUNS", "my-runs")
     monkeypatch.setenv("KERAS_HOME", "keras")
     monkeypatch.chdir(folders)
-    found = store.Settings.of_book()
-    assert (found.values["profile"], found.values["data"]) == ("smoke", "synthetic")
-    assert not found.values["weights"]
-    assert "LABKIT_RUNS" not in found.environment
-    assert found.environment["KERAS_HOME"] == str(folders / "keras")
+    settings = store.Settings.of_book()
+    assert (settings.values["profile"], settings.values["data"]) == ("smoke", "synthetic")
+    assert not settings.values["weights"]
+    assert "LABKIT_RUNS" not in settings.environment
+    assert settings.environment["KERAS_HOME"] == str(folders / "keras")
     (folders / "keras" / "models").mkdir(parents=True)
     (folders / "keras/models/mobilenet_v2_weights_tf_kernels_1.0_128_no_top.h5").touch()
     assert store.Settings.of_book().values["weights"]
@@ -163,7 +163,7 @@ def test_settings_follow_the_environment(monkeypatch, folders):
         store.Settings.of_book()
 
 
-# --- executing -----------------------------------------------------------------------------------
+# --- execution -----------------------------------------------------------------------------------
 
 
 def run(*names):
@@ -171,8 +171,8 @@ def run(*names):
     return execute.up_to_date(names, SETTINGS)
 
 
-def test_what_is_in_the_store_is_not_executed_again(course, capsys):
-    write(course, "one", "1 + 1")
+def test_stored_notebook_is_not_executed_again(course, capsys):
+    write_notebook(course, "one", "1 + 1")
     jobs, failures = run("one")
     assert failures == []
     cell = nbformat.read(jobs["one"].path, as_version=4).cells[1]
@@ -182,76 +182,76 @@ def test_what_is_in_the_store_is_not_executed_again(course, capsys):
     assert capsys.readouterr().out == "All 1 notebooks are in the store.\n"
 
 
-def test_the_first_line_says_why(course, capsys):
-    write(course, "one", "from labkit import metrics")
-    write(course, "two", "2")
+def test_output_states_reason_for_execution(course, capsys):
+    write_notebook(course, "one", "from labkit import metrics")
+    write_notebook(course, "two", "2")
     run("one", "two")
     edit(course / "labkit/metrics.py", "return 1", "return 2")
-    write(course, "two", "3")
+    write_notebook(course, "two", "3")
     capsys.readouterr()
     run("one", "two")
-    said = "To execute: one: labkit/metrics.py changed; two: its code changed. In the store: 0."
-    assert capsys.readouterr().out.splitlines()[0] == said
+    expected = "To execute: one: labkit/metrics.py changed; two: its code changed. In the store: 0."
+    assert capsys.readouterr().out.splitlines()[0] == expected
 
 
-def test_a_failure_names_notebook_cell_and_error_and_the_others_go_on(course):
-    write(course, "bad", "a = 1", "a / 0")
-    write(course, "good", "1")
+def test_failure_is_reported_and_others_continue(course):
+    write_notebook(course, "bad", "a = 1", "a / 0")
+    write_notebook(course, "good", "1")
     jobs, failures = run("bad", "good")
-    assert [str(one) for one in failures] == [
+    assert [str(failure) for failure in failures] == [
         "FAULT bad, cell c1 (a / 0): ZeroDivisionError: division by zero"
     ]
     assert jobs["good"].path.exists() and not jobs["bad"].path.exists()
 
 
-def test_a_kernel_that_dies_is_a_failure(course):
-    write(course, "bad", "import os\nos._exit(1)")
+def test_dead_kernel_is_failure(course):
+    write_notebook(course, "bad", "import os\nos._exit(1)")
     _, failures = run("bad")
     assert failures[0].name == "bad" and "died" in failures[0].error
 
 
-def test_a_cell_that_raises_on_purpose_is_no_failure_and_an_explorer_is_left_out(course):
-    write(course, "one", "1 / 0", tags=["raises-exception"])
-    write(course, "two", "1 / 0", tags=["skip-execution"])
+def test_execution_tags_are_respected(course):
+    write_notebook(course, "one", "1 / 0", tags=["raises-exception"])
+    write_notebook(course, "two", "1 / 0", tags=["skip-execution"])
     assert run("one", "two")[1] == []
 
 
-def test_what_ran_while_its_sources_changed_is_not_kept(course):
+def test_result_is_discarded_if_sources_change_during_run(course):
     path = str(course / "labkit" / "metrics.py")
-    write(course, "one", f"from labkit import metrics\nopen({path!r}, 'a').write('a = 1')")
+    write_notebook(course, "one", f"from labkit import metrics\nopen({path!r}, 'a').write('a = 1')")
     jobs, failures = run("one")
     assert "its sources changed while it ran" in failures[0].error
     assert not jobs["one"].path.exists()
 
 
-def test_models_are_there_for_the_notebook_that_loads_them(course):
+def test_training_notebook_runs_before_its_users(course):
     trains = 'import os\nos.makedirs("runs/course")\nname="course"'
-    write(course, store.TRAINS, trains)
-    write(course, "one", 'import os\nos.listdir("runs")  # as recipes.course_model() does')
+    write_notebook(course, store.TRAINS, trains)
+    write_notebook(course, "one", 'import os\nos.listdir("runs")  # as recipes.course_model() does')
     jobs, failures = run("one")
     assert failures == [] and list(jobs) == [store.TRAINS, "one"]
     cell = nbformat.read(jobs["one"].path, as_version=4).cells[1]
     assert cell.outputs[0].data == {"text/plain": "['course']"}
 
 
-def test_what_waits_for_a_failed_notebook_says_so(course):
-    write(course, store.TRAINS, "1 / 0")
-    write(course, "one", "# recipes.course_model()")
+def test_failed_training_notebook_skips_its_users(course):
+    write_notebook(course, store.TRAINS, "1 / 0")
+    write_notebook(course, "one", "# recipes.course_model()")
     _, failures = run("one")
-    assert f"not executed, because {store.TRAINS} failed" in [one.error for one in failures]
+    assert f"not executed, because {store.TRAINS} failed" in [failure.error for failure in failures]
 
 
-def test_the_record_has_what_was_loaded_and_opened(course):
-    read = graph.ROOT / "README.md"  # what is watched is the folder of this project
-    write(course, "one", f"from labkit import metrics\nopen({str(read)!r}).close()")
+def test_record_lists_modules_and_files(course):
+    read = graph.ROOT / "README.md"  # only files of this project are recorded
+    write_notebook(course, "one", f"from labkit import metrics\nopen({str(read)!r}).close()")
     jobs, failures = run("one")
     assert failures == []
-    found = store.record(jobs["one"].path)
-    assert found["modules"] == ["labkit", "labkit.metrics"] and "README.md" in found["files"]
-    assert set(found["cells"]) == {"c0"}
+    record = store.record(jobs["one"].path)
+    assert record["modules"] == ["labkit", "labkit.metrics"] and "README.md" in record["files"]
+    assert set(record["cells"]) == {"c0"}
 
 
-def test_only_the_newest_versions_are_kept(course):
+def test_store_keeps_newest_versions(course):
     for number in range(store.KEPT + 2):
         store.save("one", f"key{number}", new_notebook(), {"inputs": {}}, course / "none")
         time.sleep(0.02)
@@ -274,23 +274,25 @@ execute.up_to_date(["fast", "slow"], store.Settings({{}}, dict(os.environ)))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signal there")
-def test_an_interrupt_keeps_what_is_finished_and_leaves_no_kernel(course):
-    write(course, "fast", "1")
-    told = course / "pid"
-    write(
+def test_interrupt_keeps_finished_and_stops_kernels(course):
+    write_notebook(course, "fast", "1")
+    pid_file = course / "pid"
+    write_notebook(
         course,
         "slow",
-        f"import os, time\nopen({str(told)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)",
+        f"import os, time\nopen({str(pid_file)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)",
     )
     code = INTERRUPTED.format(paths=sys.path, course=str(course))
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
     wait_for(
-        lambda: told.exists() and told.read_text() and list(store.EXECUTED.glob("fast/*.ipynb"))
+        lambda: (
+            pid_file.exists() and pid_file.read_text() and list(store.EXECUTED.glob("fast/*.ipynb"))
+        )
     )
     process.send_signal(signal.SIGINT)
     assert process.wait(120) != 0
     assert not list(store.EXECUTED.glob("slow/*.ipynb"))
-    wait_for(lambda: not alive(int(told.read_text())))
+    wait_for(lambda: not alive(int(pid_file.read_text())))
     assert not list((course / "_build").glob("work-*"))
 
 

@@ -1,4 +1,4 @@
-"""What ``make test-gpu`` decides, without a GPU."""
+"""Decisions of ``make test-gpu``, tested without a GPU."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,12 @@ LARGE = {"device": "GPU", "peak memory": {"host": 2.0, "device": 9.0}}
 ON_CPU = {"device": "CPU", "peak memory": {"host": 2.0}}
 
 
-def test_without_a_gpu_nothing_is_run(monkeypatch, capsys):
+def test_no_gpu_runs_nothing(monkeypatch, capsys):
     monkeypatch.setattr(gpu, "run", lambda name: pytest.fail("a notebook was run"))
     monkeypatch.setattr("labkit.profile.device", lambda: "CPU")
     assert gpu.main() == 1
-    said = capsys.readouterr().out
-    assert "No GPU is seen by Keras's backend tensorflow: make test-gpu can't be run here" in said
+    output = capsys.readouterr().out
+    assert "No GPU is seen by Keras's backend tensorflow: make test-gpu can't be run here" in output
 
 
 @pytest.mark.parametrize(
@@ -33,25 +33,25 @@ def test_without_a_gpu_nothing_is_run(monkeypatch, capsys):
         (gpu.Result("a", 9, records=[{"history": {}}]), ["1 of 1 trainings not on the GPU"]),
     ],
 )
-def test_what_is_wrong_with_a_notebook(result, faults):
+def test_result_faults(result, faults):
     assert result.faults() == faults
 
 
-def test_a_line_of_the_table():
+def test_result_line():
     line = gpu.Result("02_data", 61.4, records=[ON_GPU, ON_CPU]).line()
     assert line.split()[:5] == ["02_data", "61", "2", "2.0", "3.5"]
     assert line.endswith("1 of 2 trainings not on the GPU")
 
 
 @pytest.mark.parametrize(("records", "status"), [([ON_GPU], 0), ([ON_CPU], 1)])
-def test_the_exit_status(records, status, monkeypatch, capsys):
+def test_exit_status(records, status, monkeypatch, capsys):
     monkeypatch.setattr("labkit.profile.device", lambda: "GPU")
     monkeypatch.setattr(gpu, "run", lambda name: gpu.Result(name, 1, records=records))
     assert gpu.main() == status
     assert "01_theory" in capsys.readouterr().out
 
 
-def test_a_notebook_is_run_in_the_full_profile_and_its_trainings_are_read(monkeypatch):
+def test_run_uses_full_profile_and_reads_records(monkeypatch):
     def nbval(command, env, **options):
         assert env["LABKIT_PROFILE"] == "full" and "--nbval-lax" in command
         folder = Path(env["LABKIT_RUNS"]) / "course-1234"
@@ -65,7 +65,7 @@ def test_a_notebook_is_run_in_the_full_profile_and_its_trainings_are_read(monkey
     assert result.trains
 
 
-def test_a_notebook_that_does_not_end_is_over_its_time(monkeypatch):
+def test_timeout_is_reported(monkeypatch):
     def nbval(command, timeout, **options):
         raise gpu.subprocess.TimeoutExpired(command, timeout)
 

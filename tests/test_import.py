@@ -1,4 +1,4 @@
-"""What an import loads, and which way imports point inside the package."""
+"""Packages loaded by imports, and dependencies between the package's modules."""
 
 import logging
 import subprocess
@@ -20,7 +20,7 @@ LAYERS = (  # imports go to an earlier layer, or stay inside one
 
 
 def loaded_by(statement):
-    """The heavy packages that a fresh Python has loaded after a statement."""
+    """Heavy packages that a new Python process has loaded after a statement."""
     code = f"import sys; {statement}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return HEAVY & set(done.stdout.split())
@@ -36,48 +36,48 @@ def loaded_by(statement):
         ("from labkit import data", {"numpy", "PIL"}),
     ],
 )
-def test_an_import_loads_no_more_than_it_needs(statement, allowed):
+def test_import_loads_only_needed_packages(statement, allowed):
     assert loaded_by(statement) - allowed == set()
 
 
-def test_heavy_packages_would_be_noticed():
+def test_loaded_by_detects_heavy_packages():
     assert loaded_by("import numpy") == {"numpy"}
 
 
 MODULES, GRAPH = graph.modules(), graph.graph()
 
 
-def test_imports_inside_the_package_make_no_circle():
+def test_package_has_no_import_cycles():
     order = list(TopologicalSorter(GRAPH).static_order())  # raises CycleError
     assert order.index("labkit.augment") < order.index("labkit.batches")
     assert order.index("labkit.models.encoder") < order.index("labkit.models.unet")
 
 
-def test_a_circle_would_be_noticed():
+def test_import_cycle_is_detected():
     codes = {
         "labkit.a": "from labkit import b",
         "labkit.b": "def later():\n    from labkit.a import thing",
     }
-    found = {name: graph.imports_of(code, codes) for name, code in codes.items()}
-    assert found == {"labkit.a": {"labkit.b"}, "labkit.b": {"labkit.a"}}
+    imports = {name: graph.imports_of(code, codes) for name, code in codes.items()}
+    assert imports == {"labkit.a": {"labkit.b"}, "labkit.b": {"labkit.a"}}
     with pytest.raises(CycleError):
-        TopologicalSorter(found).prepare()
+        TopologicalSorter(imports).prepare()
 
 
-def test_a_relative_import_is_refused():
+def test_relative_import_raises():
     with pytest.raises(ValueError, match="in full"):
         graph.imports_of("from . import data", MODULES)
 
 
-def test_the_closure_holds_what_is_imported_on_the_way():
-    found = graph.closure("from labkit.models.unet import unet_model")
-    assert {"labkit", "labkit.models", "labkit.models.unet", "labkit.models.encoder"} < set(found)
-    assert "labkit.experiments.ledger" not in found
+def test_closure_includes_indirect_imports():
+    modules = graph.closure("from labkit.models.unet import unet_model")
+    assert {"labkit", "labkit.models", "labkit.models.unet", "labkit.models.encoder"} < set(modules)
+    assert "labkit.experiments.ledger" not in modules
     assert graph.closure("import numpy") == []
 
 
 def layer(name):
-    """The number of a module's layer; the package itself is below all, for its version."""
+    """Layer number of a module; the package itself is below all layers, for its version."""
     part = name.partition("labkit")[2].strip(".").partition(".")[0]
     numbers = [number for number, names in enumerate(LAYERS) if part in names]
     assert len(numbers) == (part != ""), f"{name}: give it one of LAYERS"
@@ -85,30 +85,30 @@ def layer(name):
 
 
 def test_imports_go_to_earlier_layers():
-    up = {
+    upward = {
         (name, other)
         for name, imported in GRAPH.items()
         for other in imported
         if layer(other) > layer(name)
     }
-    assert up == set()
+    assert upward == set()
 
 
-def test_a_layer_names_modules_that_exist():
+def test_layers_list_all_modules():
     parts = {name.split(".")[1] for name in MODULES if "." in name}
     assert set().union(*LAYERS) == parts
 
 
-def test_no_architecture_needs_an_experiment():
+def test_models_do_not_import_skips():
     names = {name for name in GRAPH if name.startswith("labkit.models.")}
     assert not any("labkit.models.skips" in GRAPH[name] for name in names)
 
 
-def test_nothing_imports_what_people_call():
+def test_nothing_imports_cli():
     assert not any("labkit.cli" in imported for imported in GRAPH.values())
 
 
-def test_of_tensorflow_s_warnings_one_alone_is_not_shown(caplog):
+def test_only_retracing_warning_is_hidden(caplog):
     logger = logging.getLogger("tensorflow")
     with caplog.at_level(logging.WARNING, logger="tensorflow"):
         logger.warning("5 out of the last 5 calls triggered tf.function retracing.")

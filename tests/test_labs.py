@@ -1,4 +1,4 @@
-"""The labs: made from the chapters, so that they can't drift from them."""
+"""The labs, which are generated from the chapters."""
 
 import ast
 import importlib
@@ -21,13 +21,13 @@ each_lab = pytest.mark.parametrize("name", labs.CHECKS)
 
 
 def solutions(name):
-    """Solution cells of a chapter by the number of their task."""
+    """Solution cells of a chapter by task number."""
     cells = labs.chapter(name).cells
     return {number: cell for cell in cells if (number := labs.number_of(cell))}
 
 
 @cache
-def made(name):
+def cached_lab(name):
     return labs.lab(name)
 
 
@@ -37,7 +37,7 @@ def known_tasks(module):
 
 
 @each_lab
-def test_each_task_has_a_text(name):
+def test_tasks_have_texts(name):
     texts = labs.task_texts(labs.chapter(name))
     assert list(texts) == list(known_tasks(labs.CHECKS[name]))
     for number, task in known_tasks(labs.CHECKS[name]).items():
@@ -45,39 +45,39 @@ def test_each_task_has_a_text(name):
 
 
 @each_lab
-def test_each_task_has_one_solution_and_each_solution_a_task(name):
+def test_tasks_match_solutions(name):
     known = known_tasks(labs.CHECKS[name])
     assert list(known) == list(solutions(name)) and 4 <= len(known) <= 7
     assert all(number.startswith(f"{int(name[:2])}.") for number in known)
 
 
 @each_lab
-def test_a_lab_is_the_chapter_less_its_solutions(name):
-    chapter, lab = labs.chapter(name), made(name)
-    there = {cell.id: cell for cell in lab.cells}
+def test_lab_is_chapter_without_solutions(name):
+    chapter, lab = labs.chapter(name), cached_lab(name)
+    lab_cells = {cell.id: cell for cell in lab.cells}
     for cell in chapter.cells:
         if "book-only" in labs.tags(cell):
-            assert cell.id not in there
+            assert cell.id not in lab_cells
         elif cell.cell_type == "code":
-            same = there[cell.id].source == cell.source
+            same = lab_cells[cell.id].source == cell.source
             assert same == (labs.number_of(cell) is None), cell.id
     added = {cell.id for cell in lab.cells} - {cell.id for cell in chapter.cells}
     assert all("-lab-" in name or "-task-" in name for name in added), added
 
 
 @each_lab
-def test_a_lab_begins_with_what_it_is_and_needs(name):
-    first, second = made(name).cells[:2]
+def test_lab_starts_with_title_and_requirements(name):
+    first, second = cached_lab(name).cells[:2]
     assert first.source.startswith("# Lab: ") and "**You need:** " in first.source
-    assert "You will be able to" not in first.source  # the lab leaves out some of it
+    assert "You will be able to" not in first.source  # the lab omits some of it
     assert all(
         f"`{task.name}`" in second.source for task in known_tasks(labs.CHECKS[name]).values()
     )
 
 
 @each_lab
-def test_no_solution_is_left_in_a_lab(name):
-    text = "\n".join(cell.source for cell in made(name).cells)
+def test_lab_contains_no_solutions(name):
+    text = "\n".join(cell.source for cell in cached_lab(name).cells)
     for number, cell in solutions(name).items():
         first = ast.parse(cell.source).body[0]
         if isinstance(first, ast.Assign):
@@ -91,10 +91,10 @@ def test_no_solution_is_left_in_a_lab(name):
 
 
 @each_lab
-def test_names_of_tasks_are_defined_once(name):
-    """Graders go by names."""
+def test_task_names_are_defined_once(name):
+    """Graders find tasks by name."""
     names = [task.name for task in known_tasks(labs.CHECKS[name]).values()]
-    source = "\n".join(cell.source for cell in made(name).cells if cell.cell_type == "code")
+    source = "\n".join(cell.source for cell in cached_lab(name).cells if cell.cell_type == "code")
     defined = [
         node.name if hasattr(node, "name") else node.targets[0].id
         for node in ast.parse(re.sub("^%", "#", source, flags=re.M)).body
@@ -105,7 +105,7 @@ def test_names_of_tasks_are_defined_once(name):
 
 
 @each_lab
-def test_the_chapter_s_solutions_pass_every_check(name):
+def test_chapter_solutions_pass_checks(name):
     namespace = {}
     kinds = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
     with warnings.catch_warnings():
@@ -121,7 +121,7 @@ def test_the_chapter_s_solutions_pass_every_check(name):
     assert all(answer.passed for answer in shown.answers), shown.answers
 
 
-def test_there_are_about_thirty_tasks():
+def test_number_of_tasks():
     tasks = [task for module in labs.CHECKS.values() for task in known_tasks(module).values()]
     assert 28 <= len(tasks) <= 42
     for task in tasks:
@@ -130,16 +130,16 @@ def test_there_are_about_thirty_tasks():
     assert len(questions) >= 5
 
 
-def test_the_grader_knows_every_lab():
+def test_grader_lists_all_labs():
     assert list(cli.LABS) == list(labs.CHECKS.values())
 
 
-def test_every_task_is_found_by_its_module():
+def test_tasks_of_module():
     lab = importlib.import_module("labkit.check.metrics")
     assert [task.number for task in handin.tasks(lab).values()] == [f"4.{n}" for n in range(1, 7)]
 
 
-def test_labs_are_written_once_and_again_after_a_change(tmp_path, monkeypatch, capsys):
+def test_labs_are_rewritten_only_after_change(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(labs, "LABS", tmp_path / "labs")
     labs.main(["04_metrics"])
     path = tmp_path / "labs" / "04_metrics.ipynb"
@@ -152,10 +152,10 @@ def test_labs_are_written_once_and_again_after_a_change(tmp_path, monkeypatch, c
     assert "written" in capsys.readouterr().out
 
 
-# --- the parts of the tool ------------------------------------------------------------------------
+# --- stubs ----------------------------------------------------------------------------------------
 
 
-def test_a_stub_keeps_arguments_docstring_and_what_comes_after():
+def test_stub_keeps_signature_docstring_and_rest():
     source = 'def f(a, b=2):\n    """Sum."""\n    c = a\n    return c + b\n\nf(1)'
     name, code = labs.stub(source, "9.1")
     assert name == "f"
@@ -168,24 +168,24 @@ def test_a_stub_keeps_arguments_docstring_and_what_comes_after():
     ]
 
 
-def test_a_stub_of_a_class_keeps_its_init():
+def test_class_stub_keeps_init():
     source = "class C:\n  def __init__(self):\n    self.a = 1\n\n  def b(self):\n    return self.a"
     name, code = labs.stub(source, "9.1")
     assert name == "C" and "self.a = 1" in code and "return" not in code
     compile(code, "stub", "exec")
 
 
-def test_a_stub_of_an_answer_is_its_name():
+def test_answer_stub_is_placeholder():
     name, code = labs.stub('why = """\nBecause.\n"""\nlen(why)', "9.1")
     assert name == "why" and code.splitlines()[0].startswith("why = ...")
     assert code.splitlines()[1] == "len(why)"
 
 
-# --- solutions in the book, or not ----------------------------------------------------------------
+# --- separate solutions ---------------------------------------------------------------------------
 
 
 @each_lab
-def test_a_book_with_solutions_apart_hides_each_of_them_and_nothing_else(name):
+def test_separate_solutions_hides_only_solutions(name):
     before = json.loads((BOOK / f"{name}.ipynb").read_text(encoding="utf-8"))
     after = solutions_apart.without_solutions(json.loads(json.dumps(before)))
     hidden = [c["id"] for c in after["cells"] if "remove-input" in c["metadata"].get("tags", [])]
@@ -198,8 +198,8 @@ def test_a_book_with_solutions_apart_hides_each_of_them_and_nothing_else(name):
 
 
 @each_lab
-def test_what_is_not_in_the_chapter_s_path_is_folded(name):
-    """All behind the heading "In the lab"."""
+def test_lab_section_solutions_are_folded(name):
+    """Solutions after the heading "In the lab" are folded, and no cell before it is."""
     cells = labs.chapter(name).cells
     heads = [n for n, cell in enumerate(cells) if cell.source.startswith("## In the lab")]
     assert len(heads) == 1

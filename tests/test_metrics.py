@@ -1,4 +1,4 @@
-"""Scores agree with Keras and scikit-learn, obey the laws of areas, and say what they refuse."""
+"""Metrics match Keras and scikit-learn, satisfy their properties and reject invalid input."""
 
 import keras
 import numpy as np
@@ -11,22 +11,22 @@ from sklearn import metrics as sklearn_metrics
 
 from labkit import metrics
 
-TRUE = [  # 4x4: the pet fills the left half; its prediction lacks the first row
+TRUE = [  # 4x4: the pet fills the left half; the prediction misses its first row
     [0, 0, 1, 1],
     [0, 0, 1, 1],
     [0, 0, 1, 1],
     [0, 0, 1, 1],
 ]
-FOUND = [
+PREDICTED = [
     [1, 1, 1, 1],
     [0, 0, 1, 1],
     [0, 0, 1, 1],
     [0, 0, 1, 2],
 ]
 SCORES = [metrics.iou, metrics.dice]
-laws = settings(deadline=None, max_examples=50)
-some_masks = arrays(np.uint8, (2, 3, 4, 4), elements=st.integers(0, 2))  # true and predicted
-shares = st.sampled_from(metrics.AVERAGES)
+properties = settings(deadline=None, max_examples=50)
+mask_pairs = arrays(np.uint8, (2, 3, 4, 4), elements=st.integers(0, 2))  # true and predicted
+averages = st.sampled_from(metrics.AVERAGES)
 
 
 def batch(*masks):
@@ -50,17 +50,17 @@ def state(metric, mask, pred_mask, pieces=1):
     return float(metric.result())
 
 
-# --- numbers worked out by hand ------------------------------------------------------------------
+# --- hand-computed values ------------------------------------------------------------------------
 
 
-def test_confusion_matrix_of_a_4x4_example():
-    matrix = metrics.confusion(batch(TRUE), batch(FOUND))
+def test_confusion_matrix_of_4x4_example():
+    matrix = metrics.confusion(batch(TRUE), batch(PREDICTED))
     assert matrix.dtype == np.int64
     np.testing.assert_array_equal(matrix, [[[6, 2, 0], [0, 7, 1], [0, 0, 0]]])
 
 
-def test_scores_of_a_4x4_example():
-    mask, pred_mask = batch(TRUE), batch(FOUND)
+def test_scores_of_4x4_example():
+    mask, pred_mask = batch(TRUE), batch(PREDICTED)
     np.testing.assert_allclose(metrics.iou(mask, pred_mask), [6 / 8, 7 / 10, 0 / 1])
     np.testing.assert_allclose(metrics.dice(mask, pred_mask), [12 / 14, 14 / 17, 0])
     assert metrics.accuracy(mask, pred_mask) == 13 / 16
@@ -76,7 +76,7 @@ def test_pooled_and_per_image_scores_differ():
     assert metrics.dice(mask, pred_mask, "image")[0] == (1 + 0) / 2
 
 
-def test_an_absent_class_scores_what_empty_says():
+def test_empty_sets_score_of_absent_class():
     mask = batch(np.zeros((4, 4)), np.ones((4, 4)))
     for score in SCORES:
         np.testing.assert_array_equal(score(mask, mask), [1, 1, 1])
@@ -84,7 +84,7 @@ def test_an_absent_class_scores_what_empty_says():
         np.testing.assert_array_equal(score(mask, mask, "image", empty=0.0), [0.5, 0.5, 0])
 
 
-def test_images_without_the_class_are_left_out_when_empty_is_nan():
+def test_empty_nan_ignores_images_without_class():
     mask = batch(np.zeros((4, 4)), np.ones((4, 4)))
     pred_mask = batch([[0, 0, 1, 1]] * 4, np.ones((4, 4)))
     two = {"num_classes": 2}
@@ -93,26 +93,26 @@ def test_images_without_the_class_are_left_out_when_empty_is_nan():
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_class_of_no_image_is_nan_when_empty_is_nan():
+def test_empty_nan_gives_nan_for_absent_class():
     mask = batch(np.zeros((4, 4)), np.ones((4, 4)))
     for score in SCORES:
         for average in metrics.AVERAGES:
             np.testing.assert_array_equal(score(mask, mask, average, empty=np.nan), [1, 1, np.nan])
 
 
-def test_a_class_that_is_only_predicted_scores_0_and_not_empty():
+def test_falsely_predicted_class_scores_zero():
     mask, pred_mask = batch(np.zeros((4, 4))), batch(np.ones((4, 4)))
     for score in SCORES:
         np.testing.assert_array_equal(score(mask, pred_mask), [0, 0, 1])
-    assert metrics.mean_iou(mask, pred_mask) == 0  # the border occurs nowhere and is left out
+    assert metrics.mean_iou(mask, pred_mask) == 0  # the border is absent and is left out
 
 
-# --- other people's code -------------------------------------------------------------------------
+# --- reference implementations -------------------------------------------------------------------
 
 
-@laws
-@given(some_masks)
-def test_functions_agree_with_scikit_learn(pair):
+@properties
+@given(mask_pairs)
+def test_functions_match_scikit_learn(pair):
     mask, pred_mask = pair
     true, pred = mask.ravel(), pred_mask.ravel()
     options = {"labels": [0, 1, 2], "average": None, "zero_division": 1.0}
@@ -137,8 +137,8 @@ def test_functions_agree_with_scikit_learn(pair):
 
 
 @settings(deadline=None, max_examples=20)
-@given(some_masks)
-def test_mean_iou_agrees_with_keras(pair):
+@given(mask_pairs)
+def test_mean_iou_matches_keras(pair):
     mask, pred_mask = pair
     theirs = keras.metrics.MeanIoU(num_classes=3)
     theirs.update_state(mask, pred_mask)
@@ -150,8 +150,8 @@ def test_mean_iou_agrees_with_keras(pair):
 # --- boundaries ----------------------------------------------------------------------------------
 
 
-def test_boundary_areas_of_a_square():
-    """A square of 6x6 in 12x12: with a distance of 1 its band is its outermost 20 pixels."""
+def test_boundary_areas_of_square():
+    """At distance 1, the band of a 6x6 square in a 12x12 image is its outermost 20 pixels."""
     mask = np.ones((1, 12, 12), int)
     mask[0, 3:9, 3:9] = 0
     shifted = np.roll(mask, 1, axis=2)
@@ -159,24 +159,24 @@ def test_boundary_areas_of_a_square():
     assert metrics.inner_band(mask == 0, 2).sum() == 36 - 4
     assert metrics.boundary_areas(mask, mask, distance=1)[0, 0].tolist() == [20, 20]
     both, either = metrics.boundary_areas(mask, shifted, distance=1)[0, 0]
-    # Two outlines, one pixel apart: they share five of six pixels above and below, no side.
+    # Outlines one pixel apart share five of six pixels at top and bottom, none at the sides.
     assert (both, either) == (10, 30)
 
 
-def test_the_picture_s_sides_count_as_outline():
+def test_image_edges_count_as_boundary():
     assert metrics.inner_band(np.ones((1, 5, 5), bool), 1).sum() == 25 - 9
 
 
-def test_a_boundary_s_distance_follows_the_picture_s_size():
+def test_boundary_distance_scales_with_image_size():
     mask = np.zeros((1, 128, 128), int)
     assert metrics.boundary_areas(mask, mask)[0, 0].tolist() == [128**2 - 120**2] * 2
     with pytest.raises(ValueError, match="distance is 0: use at least 1 pixel"):
         metrics.boundary_areas(mask, mask, distance=0)
 
 
-@laws
-@given(some_masks)
-def test_boundary_areas_never_exceed_the_regions(pair):
+@properties
+@given(mask_pairs)
+def test_boundary_areas_never_exceed_regions(pair):
     mask, pred_mask = pair
     both, either = np.moveaxis(metrics.boundary_areas(mask, pred_mask, distance=2), -1, 0)
     matrix = metrics.confusion(mask, pred_mask)
@@ -185,12 +185,12 @@ def test_boundary_areas_never_exceed_the_regions(pair):
     assert (either <= matrix.sum(1) + matrix.sum(2)).all()
 
 
-# --- laws ----------------------------------------------------------------------------------------
+# --- properties ----------------------------------------------------------------------------------
 
 
-@laws
-@given(some_masks, shares)
-def test_swapping_mask_and_prediction_changes_no_score(pair, average):
+@properties
+@given(mask_pairs, averages)
+def test_scores_are_symmetric(pair, average):
     mask, pred_mask = pair
     for score in SCORES:
         np.testing.assert_allclose(score(mask, pred_mask, average), score(pred_mask, mask, average))
@@ -198,27 +198,27 @@ def test_swapping_mask_and_prediction_changes_no_score(pair, average):
     assert metrics.mean_iou(mask, pred_mask) == pytest.approx(metrics.mean_iou(pred_mask, mask))
 
 
-@laws
-@given(some_masks, shares)
-def test_scores_lie_between_0_and_1_and_iou_never_exceeds_dice(pair, average):
+@properties
+@given(mask_pairs, averages)
+def test_scores_are_in_range_and_iou_never_exceeds_dice(pair, average):
     iou, dice = (score(*pair, average) for score in SCORES)
     assert (iou >= 0).all() and (iou <= dice + 1e-12).all() and (dice <= 1).all()
     assert 0 <= metrics.accuracy(*pair) <= 1
     assert 0 <= metrics.mean_iou(*pair) <= 1
 
 
-@laws
-@given(some_masks)
-def test_dice_is_2_iou_over_1_plus_iou(pair):
+@properties
+@given(mask_pairs)
+def test_dice_is_function_of_iou(pair):
     matrices = metrics.confusion(*pair)
     for matrix in (matrices, matrices.sum(0)):  # of each image, and pooled
         iou = metrics.iou_from(matrix)
         np.testing.assert_allclose(metrics.dice_from(matrix), 2 * iou / (1 + iou))
 
 
-@laws
-@given(some_masks, shares)
-def test_a_perfect_prediction_scores_1_and_one_wrong_pixel_less(pair, average):
+@properties
+@given(mask_pairs, averages)
+def test_only_perfect_prediction_scores_one(pair, average):
     mask = pair[0]
     worse = mask.copy()
     worse[0, 0, 0] = (worse[0, 0, 0] + 1) % 3
@@ -229,9 +229,9 @@ def test_a_perfect_prediction_scores_1_and_one_wrong_pixel_less(pair, average):
     assert metrics.accuracy(mask, worse) == 1 - 1 / mask.size
 
 
-@laws
-@given(some_masks, shares, st.permutations(range(3)), st.integers(1, 3))
-def test_order_and_batching_of_images_change_no_score(pair, average, order, pieces):
+@properties
+@given(mask_pairs, averages, st.permutations(range(3)), st.integers(1, 3))
+def test_scores_ignore_order_and_batching(pair, average, order, pieces):
     mask, pred_mask = pair
     mixed, pred_mixed = mask[list(order)], pred_mask[list(order)]
     parts = zip(np.array_split(mixed, pieces), np.array_split(pred_mixed, pieces), strict=True)
@@ -245,9 +245,9 @@ def test_order_and_batching_of_images_change_no_score(pair, average, order, piec
             np.testing.assert_allclose(score_from(matrices).mean(0), expected)
 
 
-@laws
-@given(some_masks)
-def test_masks_with_and_without_the_last_axis_and_of_any_whole_type_score_the_same(pair):
+@properties
+@given(mask_pairs)
+def test_confusion_accepts_mask_shapes_and_dtypes(pair):
     expected = metrics.confusion(*pair)
     np.testing.assert_array_equal(metrics.confusion(pair[0][..., np.newaxis], pair[1]), expected)
     np.testing.assert_array_equal(
@@ -267,8 +267,8 @@ OBJECTS = [
 
 
 @settings(deadline=None, max_examples=6)
-@given(some_masks, st.permutations(range(3)), st.integers(1, 3))
-def test_metric_objects_equal_the_functions_however_batches_are_cut(pair, order, pieces):
+@given(mask_pairs, st.permutations(range(3)), st.integers(1, 3))
+def test_metric_objects_match_functions(pair, order, pieces):
     mask, pred_mask = pair[0][..., np.newaxis], pair[1]
     mixed, pred_mixed = mask[list(order)], pred_mask[list(order)]
     for metric, score, number in OBJECTS:
@@ -281,8 +281,8 @@ def test_metric_objects_equal_the_functions_however_batches_are_cut(pair, order,
 
 
 @settings(deadline=None, max_examples=20)
-@given(some_masks)
-def test_batch_confusion_counts_as_confusion(pair):
+@given(mask_pairs)
+def test_batch_confusion_matches_confusion(pair):
     mask, pred_mask = pair
     expected = metrics.confusion(mask, pred_mask)
     for true in (mask, mask[..., np.newaxis]):
@@ -290,15 +290,15 @@ def test_batch_confusion_counts_as_confusion(pair):
         np.testing.assert_array_equal(ops.convert_to_numpy(counted), expected)
 
 
-def test_metrics_take_masks_without_the_last_axis():
+def test_metrics_accept_masks_without_last_axis():
     for metric in (metrics.IoU("pet"), metrics.Dice("pet"), metrics.MeanIoU()):
-        with_axis = state(metric, batch(TRUE), batch(FOUND))
+        with_axis = state(metric, batch(TRUE), batch(PREDICTED))
         metric.reset_state()
-        assert state(metric, batch(TRUE)[..., 0], batch(FOUND)) == with_axis
+        assert state(metric, batch(TRUE)[..., 0], batch(PREDICTED)) == with_axis
 
 
-def test_probabilities_score_as_logits():
-    logits = logits_of(batch(FOUND))
+def test_probabilities_score_like_logits():
+    logits = logits_of(batch(PREDICTED))
     for metric in (metrics.IoU("pet"), metrics.MeanIoU()):
         expected = float(metric(batch(TRUE), logits))
         metric.reset_state()
@@ -309,13 +309,13 @@ def test_probabilities_score_as_logits():
     "metric",
     [metrics.IoU("pet"), metrics.Dice("pet"), metrics.IoU("pet", "image"), metrics.MeanIoU()],
 )
-def test_reset_state_forgets_everything(metric):
+def test_reset_state(metric):
     state(metric, batch(TRUE), batch(np.ones((4, 4))))
     metric.reset_state()
     assert state(metric, batch(TRUE), batch(TRUE)) == 1
 
 
-def test_a_metric_is_named_after_its_class():
+def test_metric_names():
     assert metrics.IoU("pet").name == "pet_iou"
     assert metrics.IoU(2).name == "border_iou"
     assert metrics.Dice("background").name == "background_dice"
@@ -331,30 +331,30 @@ def test_a_metric_is_named_after_its_class():
         (metrics.MeanIoU(4, name="mine"), {"num_classes": 4}),
     ],
 )
-def test_a_metric_survives_its_config(metric, settings):
+def test_metric_config_round_trip(metric, settings):
     saved = keras.saving.serialize_keras_object(metric)
-    for again in (
+    for restored in (
         type(metric).from_config(metric.get_config()),
         keras.saving.deserialize_keras_object(saved),
     ):
-        assert type(again) is type(metric) and again.name == metric.name
-        assert {key: getattr(again, key) for key in settings} == settings
+        assert type(restored) is type(metric) and restored.name == metric.name
+        assert {key: getattr(restored, key) for key in settings} == settings
 
 
-def test_a_saved_model_keeps_its_metrics(tmp_path):
+def test_saved_model_keeps_metrics(tmp_path):
     model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(3, 1)])
     chosen = [metrics.IoU("pet"), metrics.Dice("border", "image"), metrics.MeanIoU()]
-    images, masks = logits_of(batch(FOUND)), batch(TRUE)
+    images, masks = logits_of(batch(PREDICTED)), batch(TRUE)
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(True), metrics=chosen)
     model.evaluate(images, masks, verbose=0)
     model.save(tmp_path / "model.keras")
-    again = keras.models.load_model(tmp_path / "model.keras")
+    restored = keras.models.load_model(tmp_path / "model.keras")
     expected = model.evaluate(images, masks, verbose=0, return_dict=True)
     assert set(expected) == {"loss", "pet_iou", "border_dice", "mean_iou"}
-    assert again.evaluate(images, masks, verbose=0, return_dict=True) == pytest.approx(expected)
+    assert restored.evaluate(images, masks, verbose=0, return_dict=True) == pytest.approx(expected)
 
 
-# --- what is refused -----------------------------------------------------------------------------
+# --- invalid input -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def test_a_saved_model_keeps_its_metrics(tmp_path):
         (np.zeros((1, 4, 5), int), r"\(1, 4, 5\), pred_mask \(1, 4, 4\): make them equal"),
     ],
 )
-def test_functions_name_what_is_wrong_with_a_mask(mask, match):
+def test_functions_reject_invalid_masks(mask, match):
     right = np.zeros((1, 4, 4), int)
     with pytest.raises(ValueError, match=match):
         metrics.confusion(mask, right)
@@ -379,7 +379,7 @@ def test_functions_name_what_is_wrong_with_a_mask(mask, match):
             metrics.iou(right, mask)
 
 
-def test_num_classes_sets_the_largest_class():
+def test_num_classes_sets_largest_class():
     mask = np.full((1, 4, 4), 3)
     assert metrics.confusion(mask, mask, num_classes=4).shape == (1, 4, 4)
     with pytest.raises(ValueError, match="holds 1 to 1, but classes are 0 to 0"):
@@ -387,7 +387,7 @@ def test_num_classes_sets_the_largest_class():
 
 
 @pytest.mark.parametrize("make", [metrics.IoU, metrics.Dice])
-def test_an_unknown_average_or_class_is_refused(make):
+def test_unknown_average_or_class_raises(make):
     mask = batch(TRUE)
     for score in SCORES:
         with pytest.raises(ValueError, match="average is 'mean': use one of pooled, image"):
@@ -407,21 +407,21 @@ def test_an_unknown_average_or_class_is_refused(make):
         ((1, 16), (1, 4, 4, 3)),
     ],
 )
-def test_masks_and_logits_that_do_not_belong_together_are_refused(true_shape, logits_shape):
+def test_mismatched_masks_and_logits_raise(true_shape, logits_shape):
     with pytest.raises(ValueError, match=r"expected \[B, H, W, 1\] and \[B, H, W, C\] of one size"):
         metrics.IoU("pet").update_state(np.zeros(true_shape), np.zeros(logits_shape, "float32"))
 
 
-# --- distance from the edge ------------------------------------------------------------------
+# --- distance to the boundary ----------------------------------------------------------------
 
 
-def test_steps_are_counted_from_the_pixels_that_touch_another_class():
+def test_distance_starts_at_boundary_pixels():
     assert metrics.distance_to_boundary(np.array([[[0, 0, 0, 2, 1, 1]]])).tolist() == [
         [[2, 1, 0, 0, 0, 1]]
     ]
 
 
-def test_steps_do_not_go_round_corners_faster():
+def test_distance_uses_four_neighbors():
     mask = np.ones((1, 5, 5), int)
     mask[0, 0, 0] = 0
     down, right = np.indices((5, 5))
@@ -430,5 +430,5 @@ def test_steps_do_not_go_round_corners_faster():
 
 
 @pytest.mark.parametrize("most", [3, 15])
-def test_a_mask_without_an_edge_is_as_far_away_as_can_be(most):
+def test_distance_without_boundary_is_maximum(most):
     assert (metrics.distance_to_boundary(np.ones((2, 4, 4, 1)), most) == most).all()

@@ -1,6 +1,6 @@
-"""Every chapter and lab runs to its end, and the compared cells give what they gave.
+"""Every chapter and lab runs without errors, and compared cells reproduce their outputs.
 
-The notebooks come from the store (book/_tools/store.py); what is not there yet is executed.
+Notebooks come from the store (book/_tools/store.py); missing ones are executed.
 """
 
 from functools import cache
@@ -33,33 +33,33 @@ def executed(name):
     return jobs[name].path, jobs[name].inputs
 
 
-def difference(stored, given):
-    """What nbval finds different between the outputs of a cell, or None."""
-    found = []
+def difference(stored, actual):
+    """Differences that nbval finds between the outputs of a cell, or None."""
+    differences = []
     cell = SimpleNamespace(
         parent=SimpleNamespace(skip_compare=("metadata", "output_type", "execution_count")),
         colors=SimpleNamespace(FAIL="", ENDC="", OKBLUE=""),
         sanitize=lambda value: value,
-        format_output_compare=lambda key, left, right: found.append((key, left, right)),
-        comparison_traceback=found,
+        format_output_compare=lambda key, left, right: differences.append((key, left, right)),
+        comparison_traceback=differences,
     )
-    outputs = [coalesce_streams(outputs) for outputs in (given, stored)]
+    outputs = [coalesce_streams(outputs) for outputs in (actual, stored)]
     if IPyNbCell.compare_outputs(cell, *outputs):
         return None
-    return found or cell.comparison_traceback
+    return differences or cell.comparison_traceback
 
 
 @each_notebook
-def test_it_runs_and_compared_cells_give_what_they_gave(name):
+def test_notebook_runs_and_reproduces_outputs(name):
     path, _ = executed(name)
-    given = {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
+    executed_cells = {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
     for cell in store.source(name).cells:
         if CHECKED in cell.metadata.get("tags", []):
-            assert difference(cell.outputs, given[cell.id].outputs) is None, cell.id
+            assert difference(cell.outputs, executed_cells[cell.id].outputs) is None, cell.id
 
 
 @each_notebook
-def test_its_key_covers_what_it_loaded_and_opened(name):
+def test_key_covers_loaded_and_opened_files(name):
     path, inputs = executed(name)
     record = store.record(path)
     loaded = {f"{module.replace('.', '/')}.py" for module in record["modules"]}
@@ -70,13 +70,15 @@ def test_its_key_covers_what_it_loaded_and_opened(name):
     assert {file for file in opened if "egg-info" not in file} <= set(inputs)
 
 
-def test_another_output_is_noticed():
-    one, other = ([nbformat.v4.new_output("execute_result", {"text/plain": text})] for text in "12")
-    assert difference(one, one) is None
-    assert difference(one, other) == [("text/plain", "1", "2")]
-    assert difference(one, []) is not None
+def test_difference_detects_changed_output():
+    first, second = (
+        [nbformat.v4.new_output("execute_result", {"text/plain": text})] for text in "12"
+    )
+    assert difference(first, first) is None
+    assert difference(first, second) == [("text/plain", "1", "2")]
+    assert difference(first, []) is not None
 
 
-def test_there_is_a_notebook_for_each_chapter():
+def test_each_chapter_has_notebook():
     numbers = [name[:2] for name in NOTEBOOKS if name[0].isdigit()]
     assert numbers == [f"{number:02}" for number in range(1, 13)]

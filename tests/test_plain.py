@@ -1,4 +1,4 @@
-"""MyST that every notebook program shows."""
+"""Conversion of MyST to plain Markdown."""
 
 from plain import plain
 
@@ -20,7 +20,7 @@ The shape {cite}`b2021,c2022`.
 [word](back/glossary.md#mask) and [here](#up)."""
 
 
-def test_what_only_a_book_understands_becomes_plain_markdown():
+def test_myst_becomes_plain_markdown():
     assert (
         plain(SOURCE, lambda file: f"../{file}")
         == """Before.
@@ -38,16 +38,16 @@ The shape.
     )
 
 
-def test_citations_become_what_is_asked_for():
+def test_citations_are_formatted_by_cite():
     text = plain(SOURCE, str, cite=lambda keys: f"({' and '.join(keys)})")
     assert "Before (a2020)." in text and "The shape (b2021 and c2022)." in text
 
 
-def test_a_citation_at_the_start_of_a_line_leaves_no_gap():
+def test_citation_at_line_start_leaves_no_gap():
     source = 'its "void" pixels\n   {cite}`a2020`;'
     assert plain(source, str) == 'its "void" pixels;'
     assert plain(source, str, cite=lambda keys: "(a)") == 'its "void" pixels\n   (a);'
 
 
-def test_a_box_without_a_title_has_the_name_of_its_kind():
+def test_untitled_admonition_shows_its_kind():
     assert plain(":::{warning}\nLook.\n:::", str) == "> **Warning**\n>\n> Look."

@@ -1,4 +1,4 @@
-"""Profiles, the device, and the versions that a result depends on."""
+"""Profiles, device, versions, folders and provenance."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ from labkit import data, profile, training
 
 
 @pytest.mark.parametrize("name", ["full", "quick", "smoke"])
-def test_the_environment_chooses_the_profile(monkeypatch, name):
+def test_environment_selects_profile(monkeypatch, name):
     monkeypatch.setenv("LABKIT_PROFILE", name)
     assert profile.current() is profile.PROFILES[name]
     assert profile.current().name == name
@@ -22,7 +22,7 @@ def test_the_environment_chooses_the_profile(monkeypatch, name):
 
 @pytest.mark.parametrize("variable", [None, ""])
 @pytest.mark.parametrize(("device", "name"), [("GPU", "full"), ("CPU", "quick")])
-def test_without_a_choice_the_device_decides(monkeypatch, device, name, variable):
+def test_device_selects_default_profile(monkeypatch, device, name, variable):
     if variable is None:
         monkeypatch.delenv("LABKIT_PROFILE", raising=False)
     else:
@@ -32,7 +32,7 @@ def test_without_a_choice_the_device_decides(monkeypatch, device, name, variable
 
 
 @pytest.mark.parametrize("name", ["fast", "Full", " smoke"])
-def test_an_unknown_profile_is_named(monkeypatch, name):
+def test_unknown_profile_raises(monkeypatch, name):
     monkeypatch.setenv("LABKIT_PROFILE", name)
     with pytest.raises(ValueError, match=f"LABKIT_PROFILE is '{name}': use one of full, quick"):
         profile.current()
@@ -45,13 +45,13 @@ def test_profiles_grow_from_smoke_to_full():
     assert smoke.epochs < quick.epochs < full.epochs == 10
 
 
-def fake_backends(monkeypatch, backend, found):
-    """Let Keras run on ``backend``, whose package sees a GPU or not, and break the others."""
+def fake_backends(monkeypatch, backend, has_gpu):
+    """Select a backend with or without a GPU, and make imports of the others fail."""
     packages = {
-        "torch": SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: found)),
-        "jax": SimpleNamespace(default_backend=lambda: "gpu" if found else "cpu"),
+        "torch": SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: has_gpu)),
+        "jax": SimpleNamespace(default_backend=lambda: "gpu" if has_gpu else "cpu"),
         "tensorflow": SimpleNamespace(
-            config=SimpleNamespace(list_physical_devices=lambda kind: [kind] * found)
+            config=SimpleNamespace(list_physical_devices=lambda kind: [kind] * has_gpu)
         ),
     }
     monkeypatch.setattr(keras.backend, "backend", lambda: backend)
@@ -60,22 +60,22 @@ def fake_backends(monkeypatch, backend, found):
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
-@pytest.mark.parametrize(("found", "device"), [(True, "GPU"), (False, "CPU")])
-def test_the_backend_alone_says_which_device_there_is(monkeypatch, backend, found, device):
-    fake_backends(monkeypatch, backend, found)
+@pytest.mark.parametrize(("has_gpu", "device"), [(True, "GPU"), (False, "CPU")])
+def test_device_comes_from_backend(monkeypatch, backend, has_gpu, device):
+    fake_backends(monkeypatch, backend, has_gpu)
     assert profile.device() == device
 
 
-def test_versions_are_those_installed():
-    found = profile.versions()
+def test_versions_match_installed_packages():
+    versions = profile.versions()
     packages = {"tensorflow", "keras", "numpy", "tensorflow-datasets"}
-    assert set(found) == {"python", "labkit"} | packages
-    assert found["labkit"] == labkit.__version__
-    assert found["python"] == platform.python_version()
-    assert found["keras"] == keras.__version__
+    assert set(versions) == {"python", "labkit"} | packages
+    assert versions["labkit"] == labkit.__version__
+    assert versions["python"] == platform.python_version()
+    assert versions["keras"] == keras.__version__
 
 
-def test_a_missing_package_is_said_to_be_missing(monkeypatch):
+def test_missing_package_is_reported(monkeypatch):
     def version(package):
         raise profile.metadata.PackageNotFoundError(package)
 
@@ -83,7 +83,7 @@ def test_a_missing_package_is_said_to_be_missing(monkeypatch):
     assert profile.versions()["tensorflow"] == "not installed"
 
 
-def test_tensorflow_for_processors_alone_is_tensorflow(monkeypatch):
+def test_tensorflow_cpu_counts_as_tensorflow(monkeypatch):
     def version(package):
         if package == "tensorflow":
             raise profile.metadata.PackageNotFoundError(package)
@@ -93,22 +93,22 @@ def test_tensorflow_for_processors_alone_is_tensorflow(monkeypatch):
     assert profile.versions()["tensorflow"] == "2.21.0"
 
 
-def test_overview_tells_profile_device_and_versions(monkeypatch):
+def test_overview_shows_profile_device_and_versions(monkeypatch):
     monkeypatch.setenv("LABKIT_PROFILE", "smoke")
     monkeypatch.setattr(profile, "device", lambda: "GPU")
     shown = profile.overview()["this run"].to_dict()
-    said = {"profile": "smoke", "epochs": "2", "images": "32 train, 16 test", "device": "GPU"}
-    assert shown == said | profile.versions()
+    expected = {"profile": "smoke", "epochs": "2", "images": "32 train, 16 test", "device": "GPU"}
+    assert shown == expected | profile.versions()
 
 
-# --- where files go ------------------------------------------------------------------------------
+# --- folders -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def drive(monkeypatch, tmp_path):
-    """Colab's module for Google Drive, which records where it is asked to mount one."""
+    """A fake of Colab's module for Google Drive that records mount points."""
     for name in profile.KEPT:
-        monkeypatch.setenv(name, "before")  # so that it is put back
+        monkeypatch.setenv(name, "before")  # so that it is restored
     google, package, module = (ModuleType(n) for n in ("google", "google.colab", "drive"))
     module.mounted = []
     module.mount = module.mounted.append
@@ -119,12 +119,12 @@ def drive(monkeypatch, tmp_path):
     return module
 
 
-def test_without_a_folder_nothing_moves(drive):
+def test_empty_folder_changes_nothing(drive):
     profile.keep_in("")
     assert os.environ["LABKIT_CACHE"] == os.environ["LABKIT_RUNS"] == "before"
 
 
-def test_a_folder_keeps_data_trainings_and_weights(tmp_path, drive, capsys):
+def test_keep_in_sets_data_runs_and_weights_folders(tmp_path, drive, capsys):
     profile.keep_in(str(tmp_path / "kept"))
     profile.keep_in(str(tmp_path / "kept"))
     assert data.cache_folder() == tmp_path / "kept" / "cache"
@@ -135,13 +135,13 @@ def test_a_folder_keeps_data_trainings_and_weights(tmp_path, drive, capsys):
     assert drive.mounted == []
 
 
-def test_a_folder_on_google_drive_is_mounted_first(tmp_path, drive):
+def test_keep_in_mounts_google_drive(tmp_path, drive):
     profile.keep_in(str(tmp_path / "drive" / "MyDrive" / "course"))
     assert drive.mounted == [str(tmp_path / "drive")]
     assert training.runs_folder() == tmp_path / "drive" / "MyDrive" / "course" / "runs"
 
 
-def test_google_drive_outside_colab_is_an_error():
+def test_google_drive_outside_colab_raises():
     with pytest.raises(ValueError, match="/content/drive/MyDrive/a is .* this is not Colab"):
         profile.keep_in("/content/drive/MyDrive/a")
 
@@ -156,7 +156,7 @@ def git(folder, *words):
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
-    """A clone in which the package seems to lie: ``labkit/a.py`` and ``other`` are committed."""
+    """A temporary clone of the package with ``labkit/a.py`` and ``other`` committed."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     folder = tmp_path / "clone"
     (folder / "labkit").mkdir(parents=True)
@@ -169,7 +169,7 @@ def clone(tmp_path, monkeypatch):
     return folder
 
 
-def test_the_commit_says_whether_the_code_was_changed(clone):
+def test_commit_marks_changed_code(clone):
     clean = profile.commit()
     assert len(clean) == 12 and set(clean) <= set("0123456789abcdef")
     (clone / "other").write_text("2")
@@ -178,13 +178,13 @@ def test_the_commit_says_whether_the_code_was_changed(clone):
     assert profile.commit() == clean + "+"
 
 
-def test_a_new_module_is_a_change_of_the_code(clone):
+def test_commit_marks_new_module(clone):
     clean = profile.commit()
     (clone / "labkit" / "new.py").write_text("1")
     assert profile.commit() == clean + "+"
 
 
-def test_the_commit_is_the_package_s_own_wherever_it_is_asked_for(clone, tmp_path, monkeypatch):
+def test_commit_is_independent_of_working_folder(clone, tmp_path, monkeypatch):
     clean = profile.commit()
     (clone / "labkit" / "a.py").write_text("2")
     elsewhere = tmp_path / "elsewhere"
@@ -196,13 +196,13 @@ def test_the_commit_is_the_package_s_own_wherever_it_is_asked_for(clone, tmp_pat
         assert profile.commit() == clean + "+"
 
 
-def test_installed_inside_another_project_the_commit_is_unknown(clone, monkeypatch):
+def test_commit_is_unknown_inside_other_project(clone, monkeypatch):
     (clone / ".venv" / "labkit").mkdir(parents=True)
     monkeypatch.setattr(profile, "CLONE", clone / ".venv")
     assert profile.commit() == "unknown"
 
 
-def test_without_git_the_commit_is_unknown(monkeypatch):
+def test_commit_is_unknown_without_git(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert profile.commit() == "unknown"
 
@@ -222,5 +222,5 @@ class Device:
         (Device(device="cuda:0"), "GPU"),
     ],
 )
-def test_the_type_of_a_model_s_device(value, device):
+def test_device_type_of_model(value, device):
     assert profile.device_type(Device(weights=[Device(value=value)])) == device

@@ -1,4 +1,4 @@
-"""Publishing: addresses, notebooks for Google Colab, and the ways into it from a page."""
+"""Publishing: addresses, notebooks for Google Colab and links to them."""
 
 import ast
 import os
@@ -32,7 +32,7 @@ each_notebook = pytest.mark.parametrize("name", publish.sources())
         "git@github.com:a-teacher/pets.git",
     ],
 )
-def test_any_address_of_a_repository_on_github_will_do(text):
+def test_address_accepts_github_urls(text):
     assert addresses.find(text) == addresses.Address(
         "https://github.com/a-teacher/pets",
         "https://a-teacher.github.io/pets",
@@ -41,19 +41,19 @@ def test_any_address_of_a_repository_on_github_will_do(text):
     )
 
 
-def test_a_repository_that_is_a_site_of_its_own():
+def test_address_of_user_site():
     assert addresses.find("https://github.com/Me/me.github.io").site == "https://me.github.io"
 
 
 @pytest.mark.parametrize("text", ["", "https://example.org/a/b", "https://github.com/a", "gone"])
-def test_what_colab_cannot_open_is_refused(text, capsys):
+def test_unsupported_address_is_rejected(text, capsys):
     assert publish.main([text]) == 1
     assert "https://github.com/NAME/REPOSITORY" in capsys.readouterr().err
 
 
-def test_a_folder_is_an_address_for_a_trial(tmp_path):
-    found = addresses.find(str(tmp_path))
-    assert found.clone == tmp_path.as_uri() and not found.in_colab
+def test_address_accepts_local_folder(tmp_path):
+    address = addresses.find(str(tmp_path))
+    assert address.clone == tmp_path.as_uri() and not address.in_colab
 
 
 # --- notebooks -----------------------------------------------------------------------------------
@@ -65,18 +65,20 @@ def published(name):
 
 
 @each_notebook
-def test_a_published_notebook_is_its_source_behind_a_set_up_cell(name):
+def test_published_notebook_is_source_after_setup_cell(name):
     source, made = store.source(name), published(name)
     nbformat.validate(made)
     assert [cell.id for cell in made.cells[2:]] == [cell.id for cell in source.cells]
     assert len({cell.id for cell in made.cells}) == len(made.cells)
-    codes = [[c.source for c in one.cells if c.cell_type == "code"] for one in (source, made)]
+    codes = [
+        [c.source for c in notebook.cells if c.cell_type == "code"] for notebook in (source, made)
+    ]
     assert codes[1][1:] == codes[0]
     assert not any(cell.get("outputs") for cell in made.cells)
 
 
 @each_notebook
-def test_the_first_cell_installs_the_course_at_its_commit_and_no_other_package(name):
+def test_setup_cell_installs_course_at_commit(name):
     words, cell = published(name).cells[:2]
     assert words.cell_type == "markdown" and cell.id.endswith("-colab")
     ast.parse(re.sub("^%.*", "", cell.source, flags=re.MULTILINE))
@@ -86,7 +88,7 @@ def test_the_first_cell_installs_the_course_at_its_commit_and_no_other_package(n
 
 
 @each_notebook
-def test_no_link_is_left_that_works_in_the_book_alone(name):
+def test_published_notebook_has_no_book_only_links(name):
     for cell in published(name).cells:
         if cell.cell_type == "markdown":
             assert not re.search(r"\{[a-z-]+\}`|^:::|^```\{", cell.source, re.MULTILINE), cell.id
@@ -95,7 +97,7 @@ def test_no_link_is_left_that_works_in_the_book_alone(name):
 
 
 @each_notebook
-def test_each_link_to_the_course_has_a_file_behind_it(name):
+def test_course_links_have_targets(name):
     text = "\n".join(c.source for c in published(name).cells if c.cell_type == "markdown")
     for link in re.findall(rf"\]\({ADDRESS.notebooks}/([^)#]*)", text):
         assert link.removeprefix("book/").removesuffix(".ipynb") in publish.sources(), link
@@ -113,11 +115,11 @@ def test_each_link_to_the_course_has_a_file_behind_it(name):
         ("tensorflow_segmentation", "TensorFlow Authors"),
     ],
 )
-def test_a_citation_names_authors_and_year(key, words):
+def test_citation_shows_authors_and_year(key, words):
     assert publish.short(key) == words
 
 
-def test_where_solutions_are_apart_a_chapter_s_notebook_is_its_lab(tmp_path, monkeypatch):
+def test_separate_solutions_publish_labs(tmp_path, monkeypatch):
     config = (BOOK.parent / "_config.yml").read_text(encoding="utf-8")
     (tmp_path / "_config.yml").write_text(config.replace("solutions: folded", "solutions: apart"))
     monkeypatch.setattr(publish, "ROOT", tmp_path)
@@ -132,11 +134,11 @@ def test_where_solutions_are_apart_a_chapter_s_notebook_is_its_lab(tmp_path, mon
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
-    """A repository with one commit, in the place of the course."""
+    """A temporary repository with one commit, used as the course."""
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("COURSE_ADDRESS", "LABKIT_DATA"):
-        monkeypatch.setenv(name, "before")  # so that it is put back
+        monkeypatch.setenv(name, "before")  # so that it is restored
         monkeypatch.delenv(name)
     folder = tmp_path / "clone"
     (folder / "labkit").mkdir(parents=True)
@@ -148,13 +150,13 @@ def clone(tmp_path, monkeypatch):
     return folder
 
 
-def test_changes_that_are_not_committed_are_not_published(clone):
+def test_uncommitted_changes_raise(clone):
     (clone / "labkit" / "new.py").write_text("")
     with pytest.raises(ValueError, match=r"Commit these changes first[^$]*labkit/new.py"):
         publish.checked_commit(addresses.find(str(clone)))
 
 
-def test_a_commit_that_readers_cannot_fetch_is_not_published(clone, tmp_path):
+def test_unpushed_commit_raises(clone, tmp_path):
     publish.git("init", "--quiet", "--bare", tmp_path / "fork.git")
     fork = addresses.find(str(tmp_path / "fork.git"))
     with pytest.raises(ValueError, match="push it first"):
@@ -163,7 +165,7 @@ def test_a_commit_that_readers_cannot_fetch_is_not_published(clone, tmp_path):
     assert publish.checked_commit(fork) == publish.git("rev-parse", "HEAD")
 
 
-def test_a_commit_of_a_folder_holds_it_and_leaves_the_index_alone(clone, tmp_path):
+def test_commit_of_folder_keeps_index(clone, tmp_path):
     site = tmp_path / "site"
     (site / "_static").mkdir(parents=True)
     (site / ".nojekyll").touch()
@@ -174,9 +176,7 @@ def test_a_commit_of_a_folder_holds_it_and_leaves_the_index_alone(clone, tmp_pat
     assert publish.git("status", "--porcelain") == ""
 
 
-def test_publishing_writes_site_and_notebooks_and_puts_them_on_the_branch(
-    clone, tmp_path, monkeypatch, capsys
-):
+def test_publish_commits_site_and_notebooks_to_branch(clone, tmp_path, monkeypatch, capsys):
     import build
 
     (tmp_path / "html" / "book").mkdir(parents=True)
@@ -193,7 +193,7 @@ def test_publishing_writes_site_and_notebooks_and_puts_them_on_the_branch(
     assert f"git push --force {clone.as_uri()} gh-pages" in capsys.readouterr().out
 
 
-def test_a_book_that_is_not_complete_is_not_published(clone, monkeypatch):
+def test_incomplete_book_is_not_published(clone, monkeypatch):
     import build
 
     monkeypatch.setattr(build, "main", lambda _: 1)
@@ -216,7 +216,7 @@ LABS = "# Labs\n\n- {download}`Metrics <../labs/04_metrics.ipynb>`: IoU.\n"
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A book of three pages: a chapter, the list of labs, and a start page."""
+    """A book with three pages: a chapter, the list of labs and a start page."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("labs", "back", "_static"):
         (folder / "book" / name).mkdir(parents=True)
@@ -237,7 +237,7 @@ def project(tmp_path_factory):
 
 
 def build(project, to, address):
-    """Build the project; returns the HTML of the chapter, the list of labs and the start page."""
+    """Build the project; return the HTML of the chapter, the list of labs and the start page."""
     command = [sys.executable, "-m", "sphinx", "-q", str(project), str(project / to)]
     environment = {key: value for key, value in os.environ.items() if key != "COURSE_ADDRESS"}
     environment |= {"COURSE_ADDRESS": address} if address else {}
@@ -246,27 +246,27 @@ def build(project, to, address):
     return [(project / to / f"{page}.html").read_text(encoding="utf-8") for page in pages]
 
 
-def ways(html):
-    """Addresses in Colab that a page links to, and how many of the links are badges."""
+def colab_links(html):
+    """Colab addresses that a page links to, and the number of badges."""
     badges = re.findall(r'<a [^>]*><img alt="Open in Colab" src="([^"]*)"', html)
     return sorted(set(re.findall(r'href="(https://colab[^"]*)"', html))), len(badges)
 
 
-def test_a_published_page_has_a_button_and_badges_that_open_colab(project):
+def test_published_page_links_to_colab(project):
     chapter, labs, start = build(project, "published", ADDRESS.clone)
-    opened = [
+    addresses_in_colab = [
         f"{ADDRESS.notebooks}/book/{name}.ipynb" for name in ("04_metrics", "labs/04_metrics")
     ]
-    assert ways(chapter) == (opened, 2)
+    assert colab_links(chapter) == (addresses_in_colab, 2)
     assert "logo_colab" in chapter  # the theme's button
-    assert ways(labs) == (opened[1:], 1)
-    assert ways(start) == ([], 0)
+    assert colab_links(labs) == (addresses_in_colab[1:], 1)
+    assert colab_links(start) == ([], 0)
     shown = re.search(r'alt="Open in Colab" src="([^"]*)"', chapter)[1]
     assert (project / "published" / "book" / shown).exists()
 
 
 @pytest.mark.parametrize("address", [None, "/"])
-def test_a_page_that_colab_cannot_open_has_no_way_to_it(project, address):
+def test_local_page_has_no_colab_links(project, address):
     for html in build(project, "here", address):
-        assert ways(html) == ([], 0)
+        assert colab_links(html) == ([], 0)
         assert "colab" not in html.lower()

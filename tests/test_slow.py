@@ -1,4 +1,4 @@
-"""Which tests are run when: slow ones if they are asked for, or if their code has changed."""
+"""Selection of slow tests with ``--slow`` and ``--slow=changed``."""
 
 from pathlib import Path
 
@@ -22,8 +22,8 @@ def test_slow():
 
 
 @pytest.fixture
-def ran(pytester, monkeypatch):
-    """A function that runs a fast and a slow test: how many passed and failed."""
+def run_tests(pytester, monkeypatch):
+    """A function that runs a fast and a slow test; it returns how many passed and failed."""
     monkeypatch.setattr(slow, "PASSED", pytester.path / "passed.json")
     monkeypatch.setattr(slow, "name", lambda path: Path(path).name)
     monkeypatch.setattr(slow.store, "ROOT", pytester.path)
@@ -31,29 +31,29 @@ def ran(pytester, monkeypatch):
     def run(*options, passes=True):
         pytester.makepyfile(test_file=FILE.format(passes=passes))
         pytester.makeini("[pytest]\ntestpaths = .")
-        found = pytester.inline_run("-p", "tests.slow", "-p", "no:xdist", *options)
-        passed, _, failed = found.countoutcomes()
+        result = pytester.inline_run("-p", "tests.slow", "-p", "no:xdist", *options)
+        passed, _, failed = result.countoutcomes()
         return passed, failed
 
     return run
 
 
-def test_slow_tests_run_when_they_are_asked_for(ran):
-    assert ran() == (1, 0)
-    assert ran("--slow") == (2, 0)
+def test_slow_option_runs_slow_tests(run_tests):
+    assert run_tests() == (1, 0)
+    assert run_tests("--slow") == (2, 0)
 
 
-def test_a_slow_test_that_passed_runs_again_only_after_a_change(ran):
-    assert ran("--slow=changed") == (2, 0)
-    assert ran("--slow=changed") == (1, 0)
-    assert ran("--slow=changed", passes="1") == (2, 0)
+def test_passed_slow_test_reruns_only_after_change(run_tests):
+    assert run_tests("--slow=changed") == (2, 0)
+    assert run_tests("--slow=changed") == (1, 0)
+    assert run_tests("--slow=changed", passes="1") == (2, 0)
 
 
-def test_a_slow_test_that_failed_runs_again(ran):
-    assert ran("--slow=changed", passes=False) == (1, 1)
-    assert ran("--slow=changed", passes=False) == (1, 1)
+def test_failed_slow_test_reruns(run_tests):
+    assert run_tests("--slow=changed", passes=False) == (1, 1)
+    assert run_tests("--slow=changed", passes=False) == (1, 1)
 
 
-def test_a_part_of_the_tests_is_not_taken_for_all(ran):
-    assert ran("--slow=changed", "-k", "nothing") == (0, 0)
-    assert ran("--slow=changed") == (2, 0)
+def test_partial_run_is_not_recorded(run_tests):
+    assert run_tests("--slow=changed", "-k", "nothing") == (0, 0)
+    assert run_tests("--slow=changed") == (2, 0)

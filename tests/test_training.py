@@ -1,4 +1,4 @@
-"""Training can be cut off at any moment and goes on as if nothing had happened."""
+"""Training: results, resuming, run folders, provenance, errors and display."""
 
 import importlib.util
 import json
@@ -28,7 +28,7 @@ SCORES = ("loss", "accuracy", "pet_iou", "mean_iou")
 
 
 def random_split(count=12, seed=0):
-    """Random colours; the mask follows from the red, so there is something to learn."""
+    """Random colors; the mask is a function of the red channel, so it can be learned."""
     images = np.random.default_rng(seed).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
     names = np.array([f"pet_{number}" for number in range(count)])
     return data.Split(images, images[..., :1] // 86, {"name": names})
@@ -41,14 +41,14 @@ def tiny_model(seed=0, **options):
             keras.Input((SIZE, SIZE, 3)),
             layers.Rescaling(1 / 127.5, -1),
             layers.Conv2D(4, 3, padding="same", kernel_initializer=start),
-            layers.BatchNormalization(),  # its averages must survive a break too
+            layers.BatchNormalization(),  # its averages must survive an interruption too
             layers.Conv2D(3, 1, kernel_initializer=start, **options),
         ]
     )
 
 
 def train(model=None, augmented=False, **options):
-    """One small training; every call with the same arguments is the same training."""
+    """A small training; equal arguments give the same training."""
     train_ds = Batches(random_split(), 7, seed=3, augmented=augmented)
     defaults = {"val_ds": Batches(random_split(4, seed=1), 4), "epochs": EPOCHS, "name": "tiny"}
     return training.train(model or tiny_model(), train_ds, **{**defaults, **options})
@@ -59,16 +59,16 @@ def outcome(model, run):
     return model.get_weights(), {k: v for k, v in run.history.items() if k != "seconds"}
 
 
-def assert_same(one, other):
-    for mine, theirs in zip(one[0], other[0], strict=True):
+def assert_outcomes_equal(actual, expected):
+    for mine, theirs in zip(actual[0], expected[0], strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
-    assert one[1].keys() == other[1].keys()
-    for key, values in one[1].items():
-        np.testing.assert_allclose(values, other[1][key], rtol=1e-5, atol=1e-6, err_msg=key)
+    assert actual[1].keys() == expected[1].keys()
+    for key, values in actual[1].items():
+        np.testing.assert_allclose(values, expected[1][key], rtol=1e-5, atol=1e-6, err_msg=key)
 
 
-class Break(keras.callbacks.Callback):
-    """Stops the training like a press on the stop button, after a batch of an epoch."""
+class Interrupt(keras.callbacks.Callback):
+    """Raises KeyboardInterrupt after a batch of an epoch."""
 
     def __init__(self, epoch, batch):
         super().__init__()
@@ -82,7 +82,7 @@ class Break(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-class Each(keras.callbacks.Callback):
+class EpochHooks(keras.callbacks.Callback):
     """Calls a function with the epoch and the model before or after each epoch."""
 
     def __init__(self, before=None, after=None):
@@ -98,34 +98,34 @@ class Each(keras.callbacks.Callback):
             self.after(epoch, self.model)
 
 
-def broken_off(epoch, batch, **options):
-    """The folder of a training that was stopped there."""
+def interrupted_run(epoch, batch, **options):
+    """Folder of a training that was interrupted there."""
     with pytest.raises(KeyboardInterrupt):
-        train(**options, callbacks=[Break(epoch, batch)])
+        train(**options, callbacks=[Interrupt(epoch, batch)])
     (folder,) = training.runs_folder().iterdir()
     return folder
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """Outcome and run of the default training, without a break."""
+def uninterrupted(tmp_path_factory):
+    """Outcome and run of the default training without interruption."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LABKIT_RUNS", str(tmp_path_factory.mktemp("whole")))
+        patch.setenv("LABKIT_RUNS", str(tmp_path_factory.mktemp("uninterrupted")))
         model = tiny_model()
         run = train(model)
         return outcome(model, run), run
 
 
 @pytest.fixture(autouse=True)
-def _own_folder(folders):
-    """No test meets the runs of another."""
+def _isolated_runs(folders):
+    """Each test has its own runs folder."""
 
 
-# --- what a training gives -----------------------------------------------------------------------
+# --- results -------------------------------------------------------------------------------------
 
 
-def test_history_has_every_score_of_every_epoch(whole):
-    history = whole[1].history
+def test_history_has_all_scores_per_epoch(uninterrupted):
+    history = uninterrupted[1].history
     assert set(history) == {*SCORES, *(f"val_{key}" for key in SCORES), "seconds"}
     for key, values in history.items():
         assert len(values) == EPOCHS and all(type(value) is float for value in values), key
@@ -133,40 +133,40 @@ def test_history_has_every_score_of_every_epoch(whole):
     assert min(history["seconds"]) > 0
 
 
-def test_the_folder_keeps_the_last_and_the_best_weights_and_the_history(whole):
-    run = whole[1]
+def test_run_folder_contents(uninterrupted):
+    run = uninterrupted[1]
     names = {path.name for path in run.folder.iterdir()}
     assert names == {"best.weights.h5", f"epoch-{EPOCHS}.weights.h5", "history.json"}
     assert json.loads((run.folder / "history.json").read_text())["history"] == run.history
     model = tiny_model(seed=5)
     model.load_weights(run.folder / f"epoch-{EPOCHS}.weights.h5")
-    np.testing.assert_equal(model.get_weights(), whole[0][0])
+    np.testing.assert_equal(model.get_weights(), uninterrupted[0][0])
 
 
-def test_without_validation_there_are_no_validation_scores():
+def test_no_validation_gives_no_validation_scores():
     run = train(val_ds=None, epochs=1)
     assert set(run.history) == {*SCORES, "seconds"}
     assert run.best_weights.exists()
 
 
 @pytest.mark.parametrize(("name", "eagerly"), [("smoke", True), ("quick", False)])
-def test_only_the_smoke_profile_trains_without_compiling(monkeypatch, compiled, name, eagerly):
+def test_only_smoke_profile_runs_eagerly(monkeypatch, compiled, name, eagerly):
     monkeypatch.setenv("LABKIT_PROFILE", name)
     model = tiny_model()
     train(model, epochs=1)
     assert model.run_eagerly == eagerly
 
 
-def test_best_weights_are_those_of_the_best_epoch():
+def test_best_weights_come_from_best_epoch():
     good = tiny_model().get_weights()
     seen = []
 
-    def sabotage(epoch, model):  # only the weights of the second epoch are any good
+    def sabotage(epoch, model):  # only the second epoch has useful weights
         model.set_weights(good if epoch == 1 else [0 * weight for weight in good])
 
-    still = keras.optimizers.SGD(1e-9)
-    watch = Each(sabotage, lambda epoch, model: seen.append(model.get_weights()))
-    run = train(epochs=3, optimizer=still, callbacks=[watch])
+    no_updates = keras.optimizers.SGD(1e-9)
+    watch = EpochHooks(sabotage, lambda epoch, model: seen.append(model.get_weights()))
+    run = train(epochs=3, optimizer=no_updates, callbacks=[watch])
     assert np.argmax(run.history["val_mean_iou"]) == 1
     model = tiny_model()
     model.load_weights(run.best_weights)
@@ -174,14 +174,14 @@ def test_best_weights_are_those_of_the_best_epoch():
     assert not np.array_equal(seen[1][0], seen[2][0])
 
 
-def test_a_model_that_names_no_input_is_trained_as_one_that_does(whole):
+def test_unbuilt_model_trains_like_built_model(uninterrupted):
     model = keras.Sequential(tiny_model().layers)
     assert not model.built
-    assert_same(outcome(model, train(model)), whole[0])
+    assert_outcomes_equal(outcome(model, train(model)), uninterrupted[0])
 
 
 @pytest.mark.parametrize("count", [2, 5])
-def test_a_model_of_other_classes_is_scored_by_all_of_them(count):
+def test_scores_cover_all_model_classes(count):
     split = random_split()
     split = data.Split(split.images, split.images[..., :1] % count, split.table)
     model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), layers.Conv2D(count, 1)])
@@ -193,16 +193,16 @@ def test_a_model_of_other_classes_is_scored_by_all_of_them(count):
     assert history["val_mean_iou"] == [pytest.approx(iou.mean(), rel=1e-5)]
 
 
-def test_a_score_of_other_classes_survives_its_config_and_knows_its_classes():
+def test_iou_config_keeps_num_classes():
     iou = metrics.IoU("pet", num_classes=5)
-    again = metrics.IoU.from_config(iou.get_config())
-    assert again.num_classes == 5 and again.get_config() == iou.get_config()
+    restored = metrics.IoU.from_config(iou.get_config())
+    assert restored.num_classes == 5 and restored.get_config() == iou.get_config()
     with pytest.raises(ValueError, match="'border' has number 2, and num_classes is 2: choose"):
         metrics.IoU("border", num_classes=2)
 
 
 class Subclassed(keras.Model):
-    """A model that says nothing of what goes in and out."""
+    """A subclassed model, which does not declare input and output shapes."""
 
     def __init__(self, **options):
         super().__init__(**options)
@@ -212,27 +212,27 @@ class Subclassed(keras.Model):
         return self.last(keras.ops.cast(images, "float32"))
 
 
-def test_a_subclassed_model_is_trained():
+def test_subclassed_model_trains():
     run = train(Subclassed(), epochs=1)
     assert 0 <= run.history["val_mean_iou"][0] <= 1
 
 
-def test_the_first_epoch_takes_the_batches_of_epoch_0(monkeypatch):
-    asked = set()
+def test_first_epoch_uses_batches_of_epoch_0(monkeypatch):
+    requested = set()
     get = Batches.__getitem__
 
     def note(self, index):
-        asked.add((self.seed, self.epoch, index))
+        requested.add((self.seed, self.epoch, index))
         return get(self, index)
 
     monkeypatch.setattr(Batches, "__getitem__", note)
     train(epochs=2)
-    assert {asked_for for asked_for in asked if asked_for[0] == 3} == {
+    assert {batch for batch in requested if batch[0] == 3} == {
         (3, epoch, index) for epoch in range(2) for index in range(2)
     }
 
 
-# --- a break, and going on -----------------------------------------------------------------------
+# --- resuming ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -242,16 +242,16 @@ def test_the_first_epoch_takes_the_batches_of_epoch_0(monkeypatch):
         pytest.param((2, 1), id="third epoch"),
     ],
 )
-def test_a_training_that_was_stopped_ends_as_one_that_was_not(whole, at, capsys):
+def test_interrupted_training_resumes_to_same_result(uninterrupted, at, capsys):
     model = tiny_model()
-    broken_off(*at, model=model)
+    interrupted_run(*at, model=model)
     run = train(model)  # the same model, which the first call has changed
-    assert_same(outcome(model, run), whole[0])
+    assert_outcomes_equal(outcome(model, run), uninterrupted[0])
     assert f"{at[0]} of {EPOCHS} epochs are in {run.folder}: resuming" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("how", ["eager", pytest.param("compiled", marks=pytest.mark.slow)])
-def test_augmented_batches_and_an_optimizer_with_memory_go_on_too(how, request):
+def test_resume_with_augmentation_and_optimizer_state(how, request):
     request.getfixturevalue(how)
 
     def options():
@@ -260,51 +260,53 @@ def test_augmented_batches_and_an_optimizer_with_memory_go_on_too(how, request):
         return {"augmented": True, "optimizer": optimizer, "val_ds": None, "epochs": 2}
 
     model, other = tiny_model(), tiny_model()
-    broken_off(1, 0, model=model, **options())
+    interrupted_run(1, 0, model=model, **options())
     resumed = outcome(model, train(model, **options()))
     training.runs_folder().rename(training.runs_folder().with_name("away"))
-    assert_same(outcome(other, train(other, **options())), resumed)
+    assert_outcomes_equal(outcome(other, train(other, **options())), resumed)
 
 
-def copied(run):
-    """A copy of a run's folder, where this test keeps its runs."""
+def copy_run(run):
+    """Copy a run's folder to the runs folder of this test."""
     return shutil.copytree(run.folder, training.runs_folder() / run.folder.name)
 
 
-def test_a_finished_training_is_loaded_and_not_repeated(whole, capsys):
-    copied(whole[1])
+def test_finished_training_is_loaded(uninterrupted, capsys):
+    copy_run(uninterrupted[1])
     model = tiny_model(seed=0)
-    run = train(model, callbacks=[Each(before=lambda *_: pytest.fail("it was trained again"))])
-    assert_same(outcome(model, run), whole[0])
-    said = capsys.readouterr().out
-    assert f"{EPOCHS} of {EPOCHS} epochs are in {run.folder}: loaded. Delete that folder" in said
+    run = train(
+        model, callbacks=[EpochHooks(before=lambda *_: pytest.fail("it was trained again"))]
+    )
+    assert_outcomes_equal(outcome(model, run), uninterrupted[0])
+    output = capsys.readouterr().out
+    assert f"{EPOCHS} of {EPOCHS} epochs are in {run.folder}: loaded. Delete that folder" in output
 
 
-def test_a_new_kernel_goes_on_and_files_of_an_unfinished_epoch_do_no_harm(whole):
-    folder = broken_off(2, 0)
+def test_resume_ignores_files_of_unfinished_epoch(uninterrupted):
+    folder = interrupted_run(2, 0)
     kept = (folder / "epoch-2.weights.h5").read_bytes()
-    (folder / "new-epoch-3.weights.h5").write_bytes(kept[: len(kept) // 2])  # died while writing
-    (folder / "epoch-3.weights.h5").write_bytes(kept[:100])  # died before the history was written
-    (folder / "epoch-1.weights.h5").write_bytes(kept)  # died before it was deleted
+    (folder / "new-epoch-3.weights.h5").write_bytes(kept[: len(kept) // 2])  # killed while writing
+    (folder / "epoch-3.weights.h5").write_bytes(kept[:100])  # killed before the history was written
+    (folder / "epoch-1.weights.h5").write_bytes(kept)  # killed before it was deleted
     (folder / "new-best.weights.h5").write_bytes(b"")
     (folder / "new-history.json").write_text('{"weights": "epoch-3.wei')
     model = tiny_model()
     run = train(model)
     assert run.folder == folder
-    assert_same(outcome(model, run), whole[0])
+    assert_outcomes_equal(outcome(model, run), uninterrupted[0])
     names = {path.name for path in folder.iterdir()}
     assert names == {"best.weights.h5", f"epoch-{EPOCHS}.weights.h5", "history.json"}
 
 
-def test_a_lost_weights_file_starts_the_training_anew(whole, capsys):
-    (copied(whole[1]) / f"epoch-{EPOCHS}.weights.h5").unlink()
+def test_missing_weights_restart_training(uninterrupted, capsys):
+    (copy_run(uninterrupted[1]) / f"epoch-{EPOCHS}.weights.h5").unlink()
     model = tiny_model()
-    assert_same(outcome(model, train(model)), whole[0])
+    assert_outcomes_equal(outcome(model, train(model)), uninterrupted[0])
     assert f"has lost epoch-{EPOCHS}.weights.h5: training starts again" in capsys.readouterr().out
 
 
-class Tell(keras.callbacks.Callback):
-    """Says after each batch that it is done, to the process that will kill this one."""
+class ReportBatches(keras.callbacks.Callback):
+    """Reports each finished batch to the process that will kill this one."""
 
     def __init__(self, pipe):
         super().__init__()
@@ -314,58 +316,62 @@ class Tell(keras.callbacks.Callback):
         self.pipe.send("batch")
 
 
-def train_and_tell(pipe, epochs, runs):
-    """What a process does that will be killed."""
-    os.environ["LABKIT_RUNS"] = runs  # the server it is forked from may be of another test
+def train_in_process(pipe, epochs, runs):
+    """Target of the process that will be killed."""
+    os.environ["LABKIT_RUNS"] = runs  # the fork server may come from another test
     tf.config.run_functions_eagerly(True)
-    train(epochs=epochs, callbacks=[Tell(pipe)])
-    pipe.send("whole")
+    train(epochs=epochs, callbacks=[ReportBatches(pipe)])
+    pipe.send("finished")
 
 
-def killed(epochs, random):
-    """Start the training in a process of its own and kill it somewhere in the next two epochs, or
-    while it writes them down. False if it came to its end."""
-    # Forked from a process that has imported Keras, else each start would take seconds.
+def train_and_kill(epochs, random):
+    """Train in a process and kill it within the next two epochs or while it saves them.
+
+    Returns False if the training finished first.
+    """
+    # Fork from a process that has imported Keras; otherwise each start takes seconds.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tensorflow", "labkit.training"])
-    mine, its = context.Pipe()
-    process = context.Process(target=train_and_tell, args=(its, epochs, os.environ["LABKIT_RUNS"]))
+    receiver, sender = context.Pipe()
+    process = context.Process(
+        target=train_in_process, args=(sender, epochs, os.environ["LABKIT_RUNS"])
+    )
     process.start()
-    said = [mine.recv() for _ in range(random.randrange(1, 5))]
+    messages = [receiver.recv() for _ in range(random.randrange(1, 5))]
     time.sleep(random.random() * 0.05)
-    process.kill()  # SIGKILL: nothing can be tidied up
+    process.kill()  # SIGKILL: no cleanup is possible
     process.join()
     assert process.exitcode == -9
-    return "whole" not in said
+    return "finished" not in messages
 
 
 @pytest.mark.parametrize(
     ("kills", "epochs", "least", "seed"),
     [(2, 8, 2, 276), pytest.param(20, 24, 6, 7, marks=pytest.mark.slow)],
 )
-def test_a_training_that_is_killed_ends_as_one_that_was_not(
+def test_killed_training_resumes_to_same_result(
     kills, epochs, least, seed, monkeypatch, tmp_path, capsys
 ):
     random = Random(seed)
     model = tiny_model()
     expected = outcome(model, train(model, epochs=epochs))
     monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "killed"))
-    assert all(killed(epochs, random) for _ in range(kills))
+    assert all(train_and_kill(epochs, random) for _ in range(kills))
     (folder,) = (tmp_path / "killed").iterdir()
     kept = json.loads((folder / "history.json").read_text())["history"]["loss"]
-    # More than any of them had time for: each went on from what the others kept. So will this one.
+    # More epochs than one process had time for: each resumed from the previous one.
     assert least <= len(kept) < epochs
     capsys.readouterr()
     model = tiny_model()
-    assert_same(outcome(model, train(model, epochs=epochs)), expected)
+    assert_outcomes_equal(outcome(model, train(model, epochs=epochs)), expected)
     assert f"{len(kept)} of {epochs} epochs are in" in capsys.readouterr().out
 
 
-# --- one folder for one training -----------------------------------------------------------------
+# --- run folders ---------------------------------------------------------------------------------
 
 
 def file_loss(folder, code):
-    """A loss function from a file of its own."""
+    """A loss function from its own file."""
     folder.mkdir()
     path = folder / "mine.py"
     path.write_text(f"def loss(y_true, y_pred):\n    return {code}\n")
@@ -375,7 +381,7 @@ def file_loss(folder, code):
     return module.loss
 
 
-def weighted(weight):
+def weighted_dice(weight):
     def loss(y_true, y_pred):
         return weight * losses.Dice()(y_true, y_pred)
 
@@ -383,29 +389,29 @@ def weighted(weight):
 
 
 @pytest.fixture
-def folder_of(monkeypatch):
-    """The folder of a training, which is not run."""
+def get_folder(monkeypatch):
+    """A function that returns the folder of a training without running it."""
     monkeypatch.setattr(keras.Model, "fit", lambda *args, **options: None)
     return lambda model=None, **options: train(model, **options).folder
 
 
-def test_the_same_training_has_the_same_folder(folder_of):
-    expected = folder_of()
+def test_same_training_has_same_folder(get_folder):
+    expected = get_folder()
     assert expected.parent == training.runs_folder() and expected.name.startswith("tiny-")
-    assert folder_of(tiny_model()) == expected  # Keras has numbered its layers on
-    assert folder_of(callbacks=[Each(None, None)]) == expected
-    for make in (lambda: keras.optimizers.Adam(0.1), lambda: training_rate(3)):
-        assert folder_of(optimizer=make()) == folder_of(optimizer=make())
-    assert folder_of(loss=losses.Tversky(0.1, 0.2)) == folder_of(loss=losses.Tversky(0.1, 0.2))
-    assert folder_of(loss=weighted(2)) == folder_of(loss=weighted(2))
+    assert get_folder(tiny_model()) == expected  # Keras gives its layers other numbers
+    assert get_folder(callbacks=[EpochHooks(None, None)]) == expected
+    for make in (lambda: keras.optimizers.Adam(0.1), lambda: scheduled_adam(3)):
+        assert get_folder(optimizer=make()) == get_folder(optimizer=make())
+    assert get_folder(loss=losses.Tversky(0.1, 0.2)) == get_folder(loss=losses.Tversky(0.1, 0.2))
+    assert get_folder(loss=weighted_dice(2)) == get_folder(loss=weighted_dice(2))
 
 
-def training_rate(steps):
+def scheduled_adam(steps):
     rate = keras.optimizers.schedules.ExponentialDecay(0.01, steps, 0.7)
     return keras.optimizers.Adam(rate)
 
 
-def test_any_other_training_has_another_folder(folder_of, tmp_path):
+def test_different_trainings_have_different_folders(get_folder, tmp_path):
     split = random_split()
     redder, relabelled = split.images.copy(), split.masks.copy()
     redder[0, 0, 0, 0] ^= 1
@@ -418,7 +424,7 @@ def test_any_other_training_has_another_folder(folder_of, tmp_path):
         "other masks": Batches(data.Split(split.images, relabelled, split.table), 7, seed=3),
     }
     changes = {
-        "as it is": {},
+        "unchanged": {},
         "name": {"name": "tiny2"},
         "epochs": {"epochs": EPOCHS + 1},
         "no validation": {"val_ds": None},
@@ -429,41 +435,46 @@ def test_any_other_training_has_another_folder(folder_of, tmp_path):
         "optimizer": {"optimizer": keras.optimizers.Adam()},
         "optimizer and epochs": {"optimizer": keras.optimizers.Adam(), "epochs": EPOCHS + 1},
         "rate": {"optimizer": keras.optimizers.Adam(0.1)},
-        "schedule": {"optimizer": training_rate(3)},
-        "schedule's steps": {"optimizer": training_rate(4)},
+        "schedule": {"optimizer": scheduled_adam(3)},
+        "schedule's steps": {"optimizer": scheduled_adam(4)},
         "loss": {"loss": losses.Dice()},
         "loss's setting": {"loss": losses.Dice(smooth=2.0)},
         "sum": {"loss": losses.Sum([losses.CrossEntropy(), losses.Dice()], [1, 1])},
         "sum's weights": {"loss": losses.Sum([losses.CrossEntropy(), losses.Dice()], [1, 2])},
         "function": {"loss": file_loss(tmp_path / "one", "y_pred[..., :1] * 1.0")},
         "edited function": {"loss": file_loss(tmp_path / "two", "y_pred[..., :1] * 2.0")},
-        "closure": {"loss": weighted(2)},
-        "other closure": {"loss": weighted(3)},
+        "closure": {"loss": weighted_dice(2)},
+        "other closure": {"loss": weighted_dice(3)},
         "loss's name": {"loss": "sparse_categorical_crossentropy"},
         "other loss's name": {"loss": "mse"},
     }
-    found = {what: folder_of(**options) for what, options in changes.items()}
-    for what, batches in train_ds.items():
+    run_folders = {change: get_folder(**options) for change, options in changes.items()}
+    for change, batches in train_ds.items():
         options = {"val_ds": Batches(random_split(4, seed=1), 4), "epochs": EPOCHS}
-        found[what] = training.train(tiny_model(), batches, name="tiny", **options).folder
-    twins = [(a, b) for a in found for b in found if a < b and found[a] == found[b]]
+        run_folders[change] = training.train(tiny_model(), batches, name="tiny", **options).folder
+    twins = [
+        (a, b)
+        for a in run_folders
+        for b in run_folders
+        if a < b and run_folders[a] == run_folders[b]
+    ]
     assert twins == []
 
 
-def test_runs_lie_in_the_working_folder_by_default(folder_of, monkeypatch, tmp_path):
+def test_runs_folder_defaults_to_working_folder(get_folder, monkeypatch, tmp_path):
     monkeypatch.delenv("LABKIT_RUNS")
     monkeypatch.chdir(tmp_path)
-    assert folder_of().parent == Path("runs") and Path("runs").is_dir()
+    assert get_folder().parent == Path("runs") and Path("runs").is_dir()
 
 
-# --- where a training was made -------------------------------------------------------------------
+# --- provenance ----------------------------------------------------------------------------------
 
 
 def commits(folder):
     return json.loads((folder / "history.json").read_text())["commit"]
 
 
-def test_a_finished_training_says_where_it_was_made_whoever_loads_it(monkeypatch):
+def test_loaded_training_keeps_provenance(monkeypatch):
     first = train(epochs=1)
     assert set(first.provenance) == {
         *("commit", "versions", "backend", "device", "machine", "date", "peak memory")
@@ -474,21 +485,21 @@ def test_a_finished_training_says_where_it_was_made_whoever_loads_it(monkeypatch
     assert train(epochs=1) == first
 
 
-def test_a_training_of_two_commits_names_both(monkeypatch):
+def test_resumed_training_names_both_commits(monkeypatch):
     monkeypatch.setattr(profile, "commit", lambda: "first")
-    folder = broken_off(1, 0)
-    broken_off(2, 0)
+    folder = interrupted_run(1, 0)
+    interrupted_run(2, 0)
     assert commits(folder) == "first"
     monkeypatch.setattr(profile, "commit", lambda: "second")
-    broken_off(2, 1)
+    interrupted_run(2, 1)
     assert train().provenance["commit"] == "first, second" == commits(folder)
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_a_folder_that_does_not_say_where_it_was_made_is_taken_as_of_now(finished, monkeypatch):
-    folder = train(epochs=2).folder if finished else broken_off(1, 0, epochs=2)
+def test_missing_provenance_is_filled_in(finished, monkeypatch):
+    folder = train(epochs=2).folder if finished else interrupted_run(1, 0, epochs=2)
     kept = json.loads((folder / "history.json").read_text())
-    # As folders were before.
+    # The format of older folders.
     kept = {key: kept[key] for key in ("weights", "history", "device")}
     (folder / "history.json").write_text(json.dumps(kept | {"peak memory": {"host": 0.5}}))
     monkeypatch.setattr(profile, "commit", lambda: "now")
@@ -498,10 +509,10 @@ def test_a_folder_that_does_not_say_where_it_was_made_is_taken_as_of_now(finishe
     assert (run.provenance["peak memory"] == {"host": 0.5}) == finished
 
 
-# --- what is refused -----------------------------------------------------------------------------
+# --- invalid input -------------------------------------------------------------------------------
 
 
-def test_a_loss_that_is_no_number_is_seen_before_the_epoch_ends():
+def test_nan_loss_stops_before_epoch_ends():
     train_ds = Batches(random_split(12 * 30), 6, seed=0)
     batches = []
     count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: batches.append(1))
@@ -511,14 +522,14 @@ def test_a_loss_that_is_no_number_is_seen_before_the_epoch_ends():
     assert len(batches) < len(train_ds)
 
 
-# --- averaged weights and two rates --------------------------------------------------------------
+# --- averaged weights and two learning rates -----------------------------------------------------
 
 
 def averaging():
     return keras.optimizers.AdamW(0.05, use_ema=True, ema_momentum=0.9)
 
 
-def test_averaged_weights_are_validated_kept_as_best_and_given_back(whole):
+def test_averaged_weights_are_validated_and_returned(uninterrupted):
     seen = []
     watch = keras.callbacks.LambdaCallback(
         on_test_begin=lambda logs: seen.append(model.get_weights()[0])
@@ -532,20 +543,20 @@ def test_averaged_weights_are_validated_kept_as_best_and_given_back(whole):
     np.testing.assert_allclose(model.get_weights()[0], seen[best], rtol=1e-4, atol=1e-6)
 
 
-def test_averaging_goes_on_after_a_break_and_survives_loading(monkeypatch, tmp_path):
+def test_averaging_resumes_and_loads(monkeypatch, tmp_path):
     monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "a"))
     model = tiny_model()
     expected = outcome(model, train(model, optimizer=averaging()))
     monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "b"))
     with pytest.raises(KeyboardInterrupt):
-        train(optimizer=averaging(), callbacks=[Break(1, 1)])
+        train(optimizer=averaging(), callbacks=[Interrupt(1, 1)])
     again = tiny_model()
-    assert_same(outcome(again, train(again, optimizer=averaging())), expected)
+    assert_outcomes_equal(outcome(again, train(again, optimizer=averaging())), expected)
     loaded = tiny_model()
-    assert_same(outcome(loaded, train(loaded, optimizer=averaging())), expected)
+    assert_outcomes_equal(outcome(loaded, train(loaded, optimizer=averaging())), expected)
 
 
-def test_a_slow_variable_moves_by_the_lower_rate():
+def test_slow_variables_use_lower_rate():
     moved = {}
     for slow_rate in (1.0, 0.25):
         model = tiny_model()
@@ -555,49 +566,49 @@ def test_a_slow_variable_moves_by_the_lower_rate():
         model.train_on_batch(*Batches(random_split(), 7)[0])
         after = model.trainable_variables
         moved[slow_rate] = [np.array(b) - a for a, b in zip(before, after, strict=True)]
-    for number, (whole, part) in enumerate(zip(*moved.values(), strict=True)):
+    for number, (full_step, step) in enumerate(zip(*moved.values(), strict=True)):
         factor = 0.25 if number < 2 else 1.0  # kernel and bias of the first convolution
-        np.testing.assert_allclose(part, factor * whole, rtol=1e-3, atol=2e-5)
+        np.testing.assert_allclose(step, factor * full_step, rtol=1e-3, atol=2e-5)
 
 
-def test_two_rates_survive_their_config():
-    one = training.TwoRates(0.01, ["a/kernel"], 0.25, weight_decay=0.5)
-    other = training.TwoRates.from_config(one.get_config())
-    assert (other.slow, other.slow_rate, other.weight_decay) == (["a/kernel"], 0.25, 0.5)
+def test_two_rates_config_round_trip():
+    original = training.TwoRates(0.01, ["a/kernel"], 0.25, weight_decay=0.5)
+    restored = training.TwoRates.from_config(original.get_config())
+    assert (restored.slow, restored.slow_rate, restored.weight_decay) == (["a/kernel"], 0.25, 0.5)
 
 
-def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_epochs_before():
+def test_nan_loss_keeps_previous_epochs():
     def spoil(epoch, model):
         if epoch == 1:
             model.set_weights([weight * np.nan for weight in model.get_weights()])
 
     match = "loss became nan in epoch 2: lower the learning rate.* has the epochs before"
-    with pytest.raises(training.Diverged, match=match) as stopped:
-        train(callbacks=[Each(before=spoil)])
+    with pytest.raises(training.Diverged, match=match) as excinfo:
+        train(callbacks=[EpochHooks(before=spoil)])
     (folder,) = training.runs_folder().iterdir()
-    assert stopped.value.folder == folder
+    assert excinfo.value.folder == folder
     kept = json.loads((folder / "history.json").read_text())
     assert kept["weights"] == "epoch-1.weights.h5" and len(kept["history"]["loss"]) == 1
     assert np.isfinite(kept["history"]["loss"]).all()
 
 
 @pytest.mark.parametrize("epochs", [0, -3])
-def test_too_few_epochs_are_refused(epochs):
+def test_too_few_epochs_raise(epochs):
     with pytest.raises(ValueError, match=f"epochs is {epochs}: use at least 1"):
         train(epochs=epochs)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "../up", "two words", "a\n"])
-def test_a_name_that_is_no_folder_s_name_is_refused(name):
+def test_invalid_name_raises(name):
     with pytest.raises(ValueError, match="use letters, digits"):
         train(name=name)
     assert not training.runs_folder().exists()
 
 
-# --- rate, progress and display ------------------------------------------------------------------
+# --- learning rate, progress and display ---------------------------------------------------------
 
 
-def test_the_rate_rises_for_a_fifth_of_the_steps_and_falls_to_zero():
+def test_one_cycle_schedule():
     batches = Batches(random_split(), 3, seed=0)  # 4 steps an epoch
     rate = training.one_cycle(batches, epochs=10, peak=0.01)
     values = [float(rate(step)) for step in range(41)]
@@ -611,18 +622,18 @@ def test_the_rate_rises_for_a_fifth_of_the_steps_and_falls_to_zero():
     ("seconds", "words"),
     [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (7322, "122 min 2 s")],
 )
-def test_duration_in_words(seconds, words):
+def test_duration(seconds, words):
     assert training.duration(seconds) == words
 
 
-def test_a_log_gets_the_last_line_alone(capsys):
+def test_log_shows_only_last_line(capsys):
     line = training.Line()
     line.show("one")
     line.show("two", last=True)
     assert capsys.readouterr().out == "two\n"
 
 
-def test_a_terminal_s_line_is_replaced_to_its_end(capsys, monkeypatch):
+def test_terminal_line_is_overwritten(capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     line = training.Line()
     line.show("a long line")
@@ -631,7 +642,7 @@ def test_a_terminal_s_line_is_replaced_to_its_end(capsys, monkeypatch):
 
 
 class Handle:
-    """Stands for what IPython's ``display`` returns."""
+    """Stand-in for the result of IPython's ``display``."""
 
     def __init__(self):
         self.shown = []
@@ -642,7 +653,7 @@ class Handle:
 
 @pytest.fixture
 def notebook(monkeypatch):
-    """As in a notebook: the list of outputs, each with what has been shown in it."""
+    """Simulates a notebook; the list of its outputs with everything shown in them."""
     handles = []
 
     def display(thing, display_id=None):
@@ -656,7 +667,7 @@ def notebook(monkeypatch):
     return handles
 
 
-def test_a_notebook_s_line_is_replaced_in_one_output(notebook, capsys):
+def test_notebook_line_updates_one_output(notebook, capsys):
     line = training.Line()
     line.show("one")
     line.show("two", last=True)
@@ -664,7 +675,7 @@ def test_a_notebook_s_line_is_replaced_in_one_output(notebook, capsys):
     assert len(notebook) == 1 and capsys.readouterr().out == ""
 
 
-def test_display_callback_keeps_each_prediction_and_shows_one_figure(notebook):
+def test_display_callback_updates_one_figure(notebook):
     split, model = random_split(1), tiny_model()
     display = training.DisplayCallback(split.images[0], split.masks[0])
     train(model, epochs=2, callbacks=[display])
@@ -677,7 +688,7 @@ def test_display_callback_keeps_each_prediction_and_shows_one_figure(notebook):
     assert titles == ["after epoch 1", "after epoch 2"]
 
 
-def test_outside_a_notebook_display_callback_shows_nothing(capsys):
+def test_display_callback_is_silent_outside_notebook(capsys):
     split, model = random_split(1), tiny_model()
     display = training.DisplayCallback(split.images[0], split.masks[0])
     display.set_model(model)
@@ -689,7 +700,7 @@ def test_outside_a_notebook_display_callback_shows_nothing(capsys):
 # --- prediction ----------------------------------------------------------------------------------
 
 
-def test_predict_mask_gives_the_class_with_the_largest_logit():
+def test_predict_mask_returns_argmax():
     split, model = random_split(1), tiny_model()
     pred_mask = training.predict_mask(model, split.images[0])
     assert pred_mask.dtype == np.uint8 and pred_mask.shape == (SIZE, SIZE)
@@ -700,7 +711,7 @@ def test_predict_mask_gives_the_class_with_the_largest_logit():
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
-def test_predict_masks_predicts_each_image_in_order(batch_size, capsys):
+def test_predict_masks_keeps_order(batch_size, capsys):
     split, model = random_split(6), tiny_model()
     pred_masks = training.predict_masks(model, split, batch_size)
     assert pred_masks.dtype == np.uint8 and pred_masks.shape == split.masks.shape
@@ -709,7 +720,7 @@ def test_predict_masks_predicts_each_image_in_order(batch_size, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_a_long_prediction_says_how_far_it_is(monkeypatch, capsys):
+def test_long_prediction_reports_progress(monkeypatch, capsys):
     clock = iter(range(0, 100, 6))
     monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
     training.predict_masks(tiny_model(), random_split(6), batch_size=4)
@@ -717,6 +728,6 @@ def test_a_long_prediction_says_how_far_it_is(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("shape", [(1, SIZE, SIZE, 3), (SIZE, SIZE)], ids=str)
-def test_predict_mask_refuses_what_is_not_one_image(shape):
+def test_predict_mask_rejects_other_shapes(shape):
     with pytest.raises(ValueError, match=r"one image \[H, W, 3\], got shape \("):
         training.predict_mask(tiny_model(), np.zeros(shape, np.uint8))
