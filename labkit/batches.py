@@ -1,4 +1,4 @@
-"""Batches for training: the same order and the same augmentation for the same seed and epoch."""
+"""Batches for training, whose order and augmentation depend on the seed and the epoch alone."""
 
 import keras
 import numpy as np
@@ -7,27 +7,26 @@ from labkit.augment import Strength, augment
 
 
 class Batches(keras.utils.PyDataset):
-    """A split, batch by batch, for ``fit``, ``evaluate`` and ``predict`` on every backend.
+    """A split in batches, for ``fit``, ``evaluate`` and ``predict`` on every backend.
 
-    ``batches[i]`` is a pair (images ``[B, S, S, 3]``, masks uint8 ``[B, S, S, 1]``). What it
-    holds depends on the seed, the epoch and i alone, so an interrupted training can go on
-    exactly where it was.
+    ``batches[i]`` is a pair (images ``[B, S, S, 3]``, masks uint8 ``[B, S, S, 1]``). It
+    depends on the seed, the epoch and i alone, so that an interrupted training can resume exactly.
 
     Args:
         split: a ``labkit.data.Split``.
-        batch_size: B; the last batch holds what is left.
-        seed: an int shuffles anew in each epoch; None keeps the split's order.
-        augmented: move and recolour the images, as far as a ``labkit.augment.Strength`` says; True
-            for the default one. Needs a seed.
+        batch_size: B; the last batch may be smaller.
+        seed: an int, to shuffle the images in each epoch; None keeps the split's order.
+        augmented: a ``labkit.augment.Strength``, or True for the default one; needs a seed. False
+            for unchanged images.
 
     Attributes:
-        epoch: whose batches these are, counted from 0.
-        level: what the ranges of the augmentation are multiplied by (``labkit.methods.adaptive``).
+        epoch: the current epoch, counted from 0.
+        level: a factor for the ranges of the augmentation (``labkit.methods.adaptive``).
     """
 
     def __init__(self, split, batch_size=32, seed=None, augmented=False):
         if len(split) == 0:
-            raise ValueError("the split is empty: there is nothing to make batches of")
+            raise ValueError("the split is empty: use at least one image")
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size is {batch_size!r}: use a whole number of at least 1")
         if augmented and seed is None:
@@ -40,7 +39,7 @@ class Batches(keras.utils.PyDataset):
         self.epoch, self.level = 0, 1.0
 
     def __len__(self):
-        """Batches in an epoch."""
+        """The number of batches in an epoch."""
         return -(-len(self.split) // self.batch_size)
 
     def __getitem__(self, index):
@@ -49,13 +48,13 @@ class Batches(keras.utils.PyDataset):
         order = np.arange(len(self.split))
         if self.seed is not None:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
-        chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
-        images, masks = self.split.images[chosen], self.split.masks[chosen]
+        indices = order[index * self.batch_size : (index + 1) * self.batch_size]
+        images, masks = self.split.images[indices], self.split.masks[indices]
         if self.augmented:
             strength = self.augmented.scaled(self.level)
             images, masks = augment(images, masks, [self.seed, self.epoch, index], strength)
         return images, masks
 
     def on_epoch_end(self):
-        """Called by Keras: the next epoch has another order."""
+        """Called by Keras: go to the next epoch, which has another order."""
         self.epoch += 1

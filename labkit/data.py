@@ -1,8 +1,7 @@
-"""The Oxford-IIIT Pet dataset: found or downloaded, checked, and read once into uint8 arrays.
+"""The Oxford-IIIT Pet dataset: downloaded if needed, checked, and stored as uint8 arrays.
 
-``load`` is the one function that most readers need. It looks for a dataset that TensorFlow
-Datasets (TFDS) has prepared already, then in its own cache, then on the network, and takes
-synthetic pets if it finds nothing.
+Most readers need only ``load``. It uses the first of these that is available: the dataset as
+prepared by TensorFlow Datasets (TFDS), its own cache, a download, and synthetic pets.
 Outside this module masks hold 0 pet, 1 background, 2 border; only here are they 1, 2, 3.
 """
 
@@ -31,18 +30,18 @@ HOST = "https://thor.robots.ox.ac.uk"  # where TFDS downloads the dataset from
 SYNTHETIC_IMAGES = (1000, 300)  # train, test
 NO_NETWORK = (
     "Connect to the network and run this again (a download of 0.8 GB), or set TFDS_DATA_DIR to a "
-    "folder where TensorFlow Datasets has prepared it."
+    "folder where TensorFlow Datasets has prepared the dataset."
 )
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images, masks and what is known about each, in one order.
+    """Images, masks and their metadata, in the same order.
 
     Attributes:
-        images: uint8 ``[N, S, S, 3]``, 0-255, read from disk as it is used.
+        images: uint8 ``[N, S, S, 3]``, 0-255, read from disk on access.
         masks: uint8 ``[N, S, S, 1]``: 0 pet, 1 background, 2 border.
-        table: arrays ``[N]`` by name: ``name``, ``breed``, ``species`` (strings), ``height`` and
+        table: arrays ``[N]`` by column: ``name``, ``breed``, ``species`` (strings), ``height`` and
             ``width`` (of the original image, in pixels).
     """
 
@@ -54,79 +53,80 @@ class Split:
         return len(self.images)
 
     def select(self, indices):
-        """The split of these images: a slice, or an array of indices or booleans."""
+        """The split at ``indices``: a slice, or an array of integers or booleans."""
         table = {key: column[indices] for key, column in self.table.items()}
-        part = Split(self.images[indices], self.masks[indices], table)
-        if len(part) == 0:
-            raise ValueError(f"the selection of {len(self)} images is empty: select at least one")
-        return part
+        subset = Split(self.images[indices], self.masks[indices], table)
+        if len(subset) == 0:
+            raise ValueError(f"none of {len(self)} images is selected: select at least one")
+        return subset
 
 
 class Pets(NamedTuple):
-    """What ``load`` gives: two splits, and where they came from."""
+    """What ``load`` returns: two splits and the source of their images."""
 
     train: Split
     test: Split
     source: str
 
 
-# --- the three sources ---------------------------------------------------------------------
+# --- sources -------------------------------------------------------------------------------
 
 
 def load(source="auto", image_size=128, limit=None):
-    """The dataset as compact arrays.
+    """Load the dataset as compact arrays.
 
     Args:
-        source: "oxford_iiit_pet" (the real one, or an error), "synthetic", or "auto": the real
-            one if it is prepared or can be downloaded, else synthetic pets. ``LABKIT_DATA`` in
-            the environment says what "auto" means.
+        source: "oxford_iiit_pet" (the real dataset, or an error), "synthetic", or "auto": the real
+            dataset if it is prepared, cached or can be downloaded, else synthetic pets. The
+            environment variable ``LABKIT_DATA`` replaces "auto".
         image_size: S, the side in pixels that every image is resized to.
-        limit: (train, test), how many images to use at most; None for all, of synthetic pets
-            1,000 and 300.
+        limit: (train, test), the maximum number of images; None for all, which is 1,000 and 300
+            for synthetic pets.
 
     Returns:
-        ``Pets(train, test, source)``. The first call reads every image once and keeps the arrays
-        in a cache folder (``LABKIT_CACHE``, or ``~/.cache/labkit``); later calls only open them,
-        also where the dataset is not, and TensorFlow is not installed.
+        ``Pets(train, test, source)``. The first call reads every image and stores the arrays in a
+        cache folder (``LABKIT_CACHE``, or ``~/.cache/labkit``). Later calls only open them, which
+        needs neither the dataset nor TensorFlow.
 
     Raises:
         ValueError: for an unknown source, a size below 1 or an empty split.
-        ConnectionError: if the real dataset was asked for and can't be had.
+        ConnectionError: if the real dataset is requested and can't be downloaded.
     """
     _check_size(image_size)
     if limit is not None and (np.shape(limit) != (2,) or min(limit) < 1):
         raise ValueError(f"limit is {limit}: use (train, test), at least one image each")
-    if _asked(source) != SYNTHETIC and not _is_prepared() and (folders := _cached(image_size)):
-        return _limited(*map(open_split, folders), REAL, limit)
+    use_cache = _requested(source) != SYNTHETIC and not _is_prepared()
+    if use_cache and (folders := _cached_folders(image_size)):
+        return _limit(*map(open_split, folders), REAL, limit)
     source = find_source(source)
     if source == SYNTHETIC:
         counts = [
             min(pair) for pair in zip(limit or SYNTHETIC_IMAGES, SYNTHETIC_IMAGES, strict=True)
         ]
-        code = zlib.crc32(Path(synthetic.__file__).read_bytes())  # redrawn when the drawing changes
+        code = zlib.crc32(Path(synthetic.__file__).read_bytes())  # other code may draw other pets
         key = f"synthetic-{code:08x}-{counts[0]}-{counts[1]}"
     else:
         splits = json.loads((prepared_folder() / "dataset_info.json").read_text())["splits"]
         counts = [_count(splits, name) for name in ("train", "test")]
-        key = f"{REAL}-{VERSION}-{sum(int(part['numBytes']) for part in splits)}"
+        key = f"{REAL}-{VERSION}-{sum(int(split['numBytes']) for split in splits)}"
     folder = cache_folder() / f"{key}-{image_size}px"
     train = _open_or_prepare(folder / "train", source, counts[0], image_size)
     test = _open_or_prepare(folder / "test", source, counts[1], image_size)
-    return _limited(train, test, source, limit)
+    return _limit(train, test, source, limit)
 
 
-def _limited(train, test, source, limit):
+def _limit(train, test, source, limit):
     if limit is not None:
         train, test = train.select(slice(limit[0])), test.select(slice(limit[1]))
     return Pets(train, test, source)
 
 
 def find_source(source="auto"):
-    """The source that ``source`` means here, "oxford_iiit_pet" or "synthetic"; downloads if needed.
+    """Resolve ``source`` to "oxford_iiit_pet" or "synthetic"; download the dataset if needed.
 
-    Prints a line when synthetic pets stand in for the real ones. Errors as ``load``.
+    Prints a line when synthetic pets replace the real ones. Raises the errors of ``load``.
     """
-    source = _asked(source)
+    source = _requested(source)
     if source == SYNTHETIC:
         return SYNTHETIC
     if _is_prepared():
@@ -135,19 +135,19 @@ def find_source(source="auto"):
         _download()
         return REAL
     if source == REAL:
-        missing = f"{REAL} is not in {prepared_folder()} and {HOST} can't be reached"
-        raise ConnectionError(f"{missing}. {NO_NETWORK}")
-    print(f"Using synthetic pets: the real dataset is not here and can't be reached. {NO_NETWORK}")
+        problem = f"{REAL} is not in {prepared_folder()} and {HOST} can't be reached"
+        raise ConnectionError(f"{problem}. {NO_NETWORK}")
+    print(f"Using synthetic pets: there is no copy of {REAL}, and no download. {NO_NETWORK}")
     return SYNTHETIC
 
 
-def _asked(source):
-    """A source as asked for, "auto" replaced by ``LABKIT_DATA`` where that is set; checked."""
-    asked_by = "source"
+def _requested(source):
+    """``source`` after a check; ``LABKIT_DATA``, if it is set, replaces "auto"."""
+    name = "source"
     if source == "auto" and os.environ.get("LABKIT_DATA"):
-        asked_by, source = "LABKIT_DATA", os.environ["LABKIT_DATA"]
+        name, source = "LABKIT_DATA", os.environ["LABKIT_DATA"]
     if source not in SOURCES:
-        raise ValueError(f"{asked_by} is {source!r}: use one of {', '.join(SOURCES)}")
+        raise ValueError(f"{name} is {source!r}: use one of {', '.join(SOURCES)}")
     return source
 
 
@@ -157,28 +157,27 @@ def reachable(url, seconds=2.0):
         request = urllib.request.Request(url, method="HEAD")
         urllib.request.urlopen(request, timeout=seconds).close()
     except urllib.error.HTTPError:
-        return True  # it answered, if only to refuse the bare address
-    except (OSError, http.client.HTTPException):  # no answer, or not one of a web server
+        return True  # the server answered, even if it refused this address
+    except (OSError, http.client.HTTPException):  # no answer, or not from a web server
         return False
     return True
 
 
 def prepared_folder():
-    """Where TFDS keeps the dataset once it is prepared: in ``TFDS_DATA_DIR``, or at home.
+    """The folder of the prepared dataset, in ``TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
 
-    Looking there spares a second start the seconds that importing TFDS takes.
+    Importing TFDS to ask for it would take seconds.
     """
-    home = os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets"
-    return Path(home).expanduser() / REAL / VERSION
+    data_dir = os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets"
+    return Path(data_dir).expanduser() / REAL / VERSION
 
 
 def _is_prepared():
     return (prepared_folder() / "dataset_info.json").exists()
 
 
-def _cached(image_size):
-    """Folders of the real train and test split in the cache, or None: what a machine needs that
-    has neither TFDS nor TensorFlow."""
+def _cached_folders(image_size):
+    """Cache folders of the real train and test split, or None if they are not complete."""
     for folder in sorted(cache_folder().glob(f"{REAL}-{VERSION}-*-{image_size}px")):
         if _is_complete(folder / "train") and _is_complete(folder / "test"):
             return folder / "train", folder / "test"
@@ -186,9 +185,9 @@ def _cached(image_size):
 
 
 def _count(splits, name):
-    """Number of images of a split, from TFDS's ``dataset_info.json``."""
-    part = next(part for part in splits if part["name"] == name)
-    return sum(int(length) for length in part["shardLengths"])
+    """Number of images of a split in TFDS's ``dataset_info.json``."""
+    split = next(split for split in splits if split["name"] == name)
+    return sum(int(length) for length in split["shardLengths"])
 
 
 def _builder():
@@ -198,7 +197,7 @@ def _builder():
 
 
 def _download():
-    """Let TFDS download and prepare the dataset; it keeps the files that are complete."""
+    """Download and prepare the dataset with TFDS, which resumes from complete files."""
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
     from tensorflow_datasets.core.download.util import DownloadError
 
@@ -209,24 +208,23 @@ def _download():
         builder.download_and_prepare()
     except NonMatchingChecksumError as error:
         raise ValueError(
-            f"a downloaded file is not the published one: delete {downloads} and run this again "
-            f"({error})"
+            f"a downloaded file differs from the published one ({error}): delete {downloads} and "
+            "run this again"
         ) from error
     except (OSError, DownloadError) as error:
         raise ConnectionError(
-            f"the download stopped ({error}). Run this again: files that are complete in "
-            f"{downloads} are kept"
+            f"the download failed ({error}). Run this again: it resumes from the complete files in "
+            f"{downloads}"
         ) from error
 
 
 def examples(split, source="auto", count=None):
-    """The raw examples of TFDS, before any change, as a ``tf.data.Dataset`` of dicts.
+    """The raw examples of TFDS as a ``tf.data.Dataset`` of dicts.
 
     Args:
         split: "train" or "test".
-        source: as for ``load``; but compact arrays in the cache won't do here, so that "auto"
-            gives drawn examples where only they are.
-        count: how many at most; None for all.
+        source: as for ``load``, except that the cache is not used: it holds no raw examples.
+        count: the maximum number of examples; None for all.
 
     Returns:
         Dicts with ``image`` uint8 ``[H, W, 3]``, ``segmentation_mask`` uint8 ``[H, W, 1]`` (1, 2,
@@ -241,12 +239,12 @@ def examples(split, source="auto", count=None):
         return _builder().as_dataset(split=split if count is None else f"{split}[:{count}]")
     count = count or SYNTHETIC_IMAGES[split == "test"]
     first = next(synthetic.examples(1, split=split))
-    kinds = {key: tf.type_spec_from_value(tf.constant(value)) for key, value in first.items()}
-    kinds["label"] = kinds["species"] = tf.TensorSpec((), tf.int64)
-    kinds["image"] = tf.TensorSpec((None, None, 3), tf.uint8)
-    kinds["segmentation_mask"] = tf.TensorSpec((None, None, 1), tf.uint8)
+    signature = {key: tf.type_spec_from_value(tf.constant(value)) for key, value in first.items()}
+    signature["label"] = signature["species"] = tf.TensorSpec((), tf.int64)
+    signature["image"] = tf.TensorSpec((None, None, 3), tf.uint8)
+    signature["segmentation_mask"] = tf.TensorSpec((None, None, 1), tf.uint8)
     dataset = tf.data.Dataset.from_generator(
-        lambda: synthetic.examples(count, split=split), output_signature=kinds
+        lambda: synthetic.examples(count, split=split), output_signature=signature
     )
     return dataset.apply(tf.data.experimental.assert_cardinality(count))
 
@@ -260,13 +258,13 @@ def _check_split(split):
 
 
 def cache_folder():
-    """Where compact arrays are kept: ``LABKIT_CACHE``, or ``~/.cache/labkit``."""
+    """The folder of the compact arrays: ``LABKIT_CACHE``, or ``~/.cache/labkit``."""
     return Path(os.environ.get("LABKIT_CACHE") or Path.home() / ".cache" / "labkit")
 
 
 def _open_or_prepare(folder, source, count, image_size):
     if not _is_complete(folder):
-        rows = _rows(folder.name, source, count, image_size)
+        rows = _read_rows(folder.name, source, count, image_size)
         save_split(rows, folder, count, image_size, f"reading {folder.name} images, once")
     return open_split(folder)
 
@@ -275,108 +273,111 @@ def _is_complete(folder):
     return all((folder / name).exists() for name in ("images.npy", "masks.npy", "table.json"))
 
 
-def _rows(split, source, count, image_size):
-    """Raw examples as NumPy, with the names of breed and species."""
+def _read_rows(split, source, count, image_size):
+    """Yield pairs (raw example with NumPy values, breed name)."""
     if source == SYNTHETIC:
         size = (image_size, image_size)
-        for row in synthetic.examples(count, split=split, size=size):
-            yield row, synthetic.BREEDS[row["label"]]
+        for example in synthetic.examples(count, split=split, size=size):
+            yield example, synthetic.BREEDS[example["label"]]
         return
     builder = _builder()
     breeds = builder.info.features["label"].names
-    for row in builder.as_dataset(split=split).as_numpy_iterator():
-        yield {**row, "file_name": row["file_name"].decode()}, breeds[row["label"]]
+    for example in builder.as_dataset(split=split).as_numpy_iterator():
+        yield {**example, "file_name": example["file_name"].decode()}, breeds[example["label"]]
 
 
 def save_split(rows, folder, count, image_size, title="reading images"):
-    """Write a split's compact arrays, all or nothing.
+    """Write the compact arrays of a split; after an error, no file is left.
 
     Args:
         rows: pairs (TFDS example, breed name).
-        folder: a pathlib.Path; it appears when the last row is written.
+        folder: a pathlib.Path, which exists only once all rows are written.
         count: N, the number of rows.
         image_size: S, the side in pixels.
 
     Raises:
-        OSError: if the disk is full; nothing is left behind.
-        ValueError: for an example that is not one, by its file name.
+        OSError: if the disk is full or the folder can't be written.
+        ValueError: for an invalid example, named by its file, or a number of rows other than N.
     """
     pixels = image_size * image_size
-    work = _work_folder(folder, count * pixels * 4)
+    temporary = _temporary_folder(folder, count * pixels * 4)
     try:
         table = {key: [] for key in ("name", "breed", "species", "height", "width")}
-        # Rows are appended with plain writes: a memory map would crash Python on a full disk.
-        with open(work / "images.npy", "wb") as images, open(work / "masks.npy", "wb") as masks:
-            _start_array(images, (count, image_size, image_size, 3))
-            _start_array(masks, (count, image_size, image_size, 1))
-            for row, breed in tqdm(rows, title, count, leave=False, mininterval=1):
-                image, mask = _prepare_row(row, image_size)
+        # Plain writes raise an error on a full disk; a memory map would crash Python.
+        with (
+            open(temporary / "images.npy", "wb") as images,
+            open(temporary / "masks.npy", "wb") as masks,
+        ):
+            _write_header(images, (count, image_size, image_size, 3))
+            _write_header(masks, (count, image_size, image_size, 1))
+            for example, breed in tqdm(rows, title, count, leave=False, mininterval=1):
+                image, mask = _prepare_example(example, image_size)
                 images.write(image.tobytes())
                 masks.write(mask.tobytes())
-                _describe(table, row, breed)
+                _add_to_table(table, example, breed)
         if len(table["name"]) != count:
-            raise ValueError(f"{len(table['name'])} images came where {count} were announced")
-        (work / "table.json").write_text(json.dumps(table))
-        _publish(work, folder)
+            raise ValueError(f"expected {count} images, got {len(table['name'])}")
+        (temporary / "table.json").write_text(json.dumps(table))
+        _move(temporary, folder)
     except OSError as error:
-        raise _cant_write(folder, error) from error
+        raise _write_error(folder, error) from error
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _work_folder(folder, need):
-    """A new folder beside ``folder``, where ``need`` bytes are free."""
+def _temporary_folder(folder, size):
+    """A new folder beside ``folder``, on a disk with at least ``size`` free bytes."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder.parent).free
-        if free < need:
-            raise OSError(f"it needs {need / 1e6:.0f} MB and {free / 1e6:.0f} MB are free")
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        work.chmod(0o755)  # a cache that several people share has to be readable for all
+        if free < size:
+            raise OSError(f"it needs {size / 1e6:.0f} MB and {free / 1e6:.0f} MB are free")
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        temporary.chmod(0o755)  # mkdtemp's 0o700 would hide a shared cache from other users
     except OSError as error:
-        raise _cant_write(folder, error) from error
-    return work
+        raise _write_error(folder, error) from error
+    return temporary
 
 
-def _cant_write(folder, error):
+def _write_error(folder, error):
     return OSError(
         f"can't write the image cache in {folder.parent} ({error}): free some space, or set "
         "LABKIT_CACHE to another folder"
     )
 
 
-def _prepare_row(row, image_size):
+def _prepare_example(example, image_size):
     try:
-        return prepare(row["image"], row["segmentation_mask"], image_size)
+        return prepare(example["image"], example["segmentation_mask"], image_size)
     except ValueError as error:
-        raise ValueError(f"{row['file_name']}: {error}") from error
+        raise ValueError(f"{example['file_name']}: {error}") from error
 
 
-def _start_array(file, shape):
+def _write_header(file, shape):
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
 
 
-def _describe(table, row, breed):
-    table["name"].append(Path(row["file_name"]).stem)
+def _add_to_table(table, example, breed):
+    table["name"].append(Path(example["file_name"]).stem)
     table["breed"].append(breed)
-    table["species"].append(("cat", "dog")[int(row["species"])])
-    table["height"].append(row["image"].shape[0])
-    table["width"].append(row["image"].shape[1])
+    table["species"].append(("cat", "dog")[int(example["species"])])
+    table["height"].append(example["image"].shape[0])
+    table["width"].append(example["image"].shape[1])
 
 
-def _publish(work, folder):
-    """Give the finished folder its name; if another process was faster, its copy is as good."""
+def _move(temporary, folder):
+    """Rename the finished folder, unless another process has written the same one by now."""
     try:
-        work.rename(folder)
+        temporary.rename(folder)
     except OSError:
-        if not _is_complete(folder):  # somebody deleted a part of it
+        if not _is_complete(folder):  # some of its files were deleted
             shutil.rmtree(folder, ignore_errors=True)
-            work.rename(folder)
+            temporary.rename(folder)
 
 
 def open_split(folder):
-    """A split from its compact arrays, memory-mapped: opening takes milliseconds."""
+    """Open a split's compact arrays as memory maps, which takes milliseconds."""
     table = json.loads((folder / "table.json").read_text())
     return Split(
         np.load(folder / "images.npy", mmap_mode="r"),
@@ -394,7 +395,7 @@ def _check_size(image_size):
 
 
 def prepare(image, mask, image_size=128):
-    """One raw example made ready: checked, resized, labels 1, 2, 3 turned into 0, 1, 2.
+    """Check and resize one raw example, and map its labels 1, 2, 3 to 0, 1, 2.
 
     Args:
         image: uint8 ``[H, W, 3]``.
@@ -403,10 +404,10 @@ def prepare(image, mask, image_size=128):
 
     Returns:
         image uint8 ``[S, S, 3]`` (bilinear with antialiasing), mask uint8 ``[S, S, 1]`` (nearest
-        neighbour, because a mean of labels is not a label).
+        neighbor, because a mean of labels is not a label).
 
     Raises:
-        ValueError: naming the shape or the value that does not fit, and the remedy.
+        ValueError: for a wrong shape, dtype or label.
     """
     _check_size(image_size)
     image, mask = np.asarray(image), np.asarray(mask)
@@ -417,7 +418,7 @@ def prepare(image, mask, image_size=128):
         )
     if mask.shape != (*image.shape[:2], 1):
         raise ValueError(
-            f"the mask has shape {list(mask.shape)} and its image {list(image.shape)}: "
+            f"the mask has shape {list(mask.shape)}, but its image has {list(image.shape)}: "
             f"expected a mask of {[*image.shape[:2], 1]}"
         )
     mask = normalize_mask(mask)
@@ -430,40 +431,40 @@ def prepare(image, mask, image_size=128):
 
 
 def normalize_mask(mask):
-    """Labels 1, 2, 3 of the dataset as classes 0, 1, 2, uint8 of the same shape.
+    """Map the dataset's labels 1, 2, 3 to classes 0, 1, 2, uint8 of the same shape.
 
     Raises ValueError for any other value: subtracting 1 from a uint8 0 would give 255.
     """
     mask = np.asarray(mask)
-    strange = sorted(set(np.unique(mask).tolist()) - {1, 2, 3})
-    if strange:
+    invalid = sorted(set(np.unique(mask).tolist()) - {1, 2, 3})
+    if invalid:
         raise ValueError(
-            f"the mask holds {strange[:5]}: the dataset's labels are 1 pet, 2 background, "
-            "3 border. A mask is resized by nearest neighbour; one of 0, 1, 2 is normalised already"
+            f"the mask holds {invalid[:5]}: the dataset's labels are 1 pet, 2 background, "
+            "3 border. Resize masks by nearest neighbor; a mask of 0, 1, 2 is already normalized"
         )
     return (mask - 1).astype(np.uint8)
 
 
 def read_image(file, image_size=128):
-    """Any picture file, such as a photo of your own pet, as an image that the model takes.
+    """Read a picture file, such as a photo of your own pet, as an input image of the model.
 
     Args:
-        file: a path or an open binary file: JPEG, PNG, ... in colour, grey, CMYK or with alpha
-            (transparent parts become white), turned as the camera noted.
+        file: a path or an open binary file: JPEG, PNG, ... in color, gray, CMYK or with alpha
+            (transparent parts become white). The Exif orientation is applied.
         image_size: S, the side in pixels.
 
     Returns:
         uint8 ``[S, S, 3]``.
 
     Raises:
-        ValueError: if the file is no picture, or a damaged one; for a size below 1.
-        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not a picture or is damaged; for a size below 1.
+        FileNotFoundError: if the file does not exist.
     """
     _check_size(image_size)
     try:
         with Image.open(file) as picture:
             picture = ImageOps.exif_transpose(picture)
-            if picture.mode.startswith("I"):  # grey with 16 bits, which convert would cut off
+            if picture.mode.startswith("I"):  # 16-bit gray, which convert would clip
                 picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
             if picture.has_transparency_data:
                 picture = picture.convert("RGBA")
@@ -473,8 +474,8 @@ def read_image(file, image_size=128):
     except FileNotFoundError:
         raise
     except UnidentifiedImageError as error:
-        raise ValueError(f"{file} is not a picture that can be read: use JPEG or PNG") from error
-    except Exception as error:  # on a damaged file Pillow raises nearly anything
+        raise ValueError(f"{file} is not a picture in a known format: use JPEG or PNG") from error
+    except Exception as error:  # for a damaged file Pillow raises many types
         raise ValueError(f"{file} is damaged or too large ({error}): save it again") from error
     return np.asarray(picture.resize((image_size, image_size), Image.Resampling.BILINEAR))
 
@@ -483,36 +484,35 @@ def read_image(file, image_size=128):
 
 
 def hold_out(split):
-    """Part a train split into two, for training and validation: (train, val).
+    """Divide a train split into training and validation: (train, val).
 
-    Of the real dataset, the images named in ``labkit/validation.txt`` are for validation: a tenth
-    of each breed, the same in every run on every machine. Of other splits, what ``stratify``
-    gives.
+    For the real dataset, ``labkit/validation.txt`` lists the validation images: a tenth of each
+    breed, the same in every run. For other data, ``stratify`` chooses them.
     """
-    fixed = (Path(__file__).parent / "validation.txt").read_text().split()
-    chosen = np.isin(split.table["name"], fixed)
-    if not chosen.any():
+    val_names = (Path(__file__).parent / "validation.txt").read_text().split()
+    is_val = np.isin(split.table["name"], val_names)
+    if not is_val.any():
         return stratify(split)
-    return split.select(~chosen), split.select(chosen)
+    return split.select(~is_val), split.select(is_val)
 
 
 def stratify(split, share=0.1):
-    """Part a split into two, breed by breed.
+    """Divide a split in two, stratified by breed, without random numbers.
 
     Args:
         split: a ``Split``.
-        share: of each breed's images that go to the second part.
+        share: the share of each breed's images in the second split.
 
     Returns:
-        Two splits without a common image. The same split gives the same parts.
+        Two splits without a common image.
     """
     if not 0 < share < 1:
         raise ValueError(f"share is {share}: use a number between 0 and 1, such as 0.1")
-    # In the order of the breeds, every so many-th image: each breed gives its share.
+    # Images at equal distances in the order of breeds: each breed gives its share.
     order = np.argsort(split.table["breed"], kind="stable")
     steps = np.floor(np.arange(len(split) + 1) * share)
-    chosen = np.zeros(len(split), bool)
-    chosen[order[np.diff(steps) > 0]] = True
-    if not chosen.any():
-        raise ValueError(f"share {share} of {len(split)} images is less than one: use a larger one")
-    return split.select(~chosen), split.select(chosen)
+    in_second = np.zeros(len(split), bool)
+    in_second[order[np.diff(steps) > 0]] = True
+    if not in_second.any():
+        raise ValueError(f"share {share} of {len(split)} images is no image: use a larger share")
+    return split.select(~in_second), split.select(in_second)

@@ -1,23 +1,23 @@
 """Losses for segmentation, from masks ``[B, H, W, 1]`` and logits ``[B, H, W, C]``.
 
-Each is a Keras loss: ``loss(mask, logits)`` gives a scalar, the mean over the images.
+Each is a Keras loss: ``loss(mask, logits)`` returns a scalar, the mean over the images.
 """
 
 import keras
 from keras import ops
 
 
-def _hot_and_probabilities(mask, logits):
+def _one_hot_and_softmax(mask, logits):
     """One-hot masks and softmax probabilities, both float32 ``[B, H, W, C]``."""
     size = tuple(logits.shape[1:3])
     if len(logits.shape) != 4 or tuple(mask.shape[1:]) not in (size, (*size, 1)):
         raise ValueError(
             f"masks of shape {tuple(mask.shape)} and logits of shape {tuple(logits.shape)}: "
-            "expected [B, H, W, 1] and [B, H, W, C] of one size"
+            "expected [B, H, W, 1] and [B, H, W, C] of the same size"
         )
     labels = ops.cast(mask[..., 0] if len(mask.shape) == 4 else mask, "int32")
-    hot = ops.one_hot(labels, logits.shape[-1], dtype="float32")
-    return hot, ops.softmax(ops.cast(logits, "float32"), axis=-1)
+    one_hot = ops.one_hot(labels, logits.shape[-1], dtype="float32")
+    return one_hot, ops.softmax(ops.cast(logits, "float32"), axis=-1)
 
 
 @keras.saving.register_keras_serializable("labkit.losses")
@@ -33,16 +33,16 @@ class CrossEntropy(keras.losses.SparseCategoricalCrossentropy):
 class Tversky(keras.losses.Loss):
     """1 - TP / (TP + alpha FP + beta FN), averaged over classes and images.
 
-    The areas are soft: sums of probabilities. ``alpha`` weighs false positives, ``beta`` false
-    negatives; one half each gives the Dice loss. ``smooth`` pixels are added above and below the
-    fraction line, so that a class absent from mask and prediction costs nothing.
+    The areas are soft: sums of probabilities. ``alpha`` weights false positives, ``beta`` false
+    negatives; 0.5 for both is the Dice loss. ``smooth`` pixels are added to numerator and
+    denominator, so that a class absent from mask and prediction costs nothing.
     Source: Salehi, Erdogmus and Gholipour (2017), arXiv:1706.05721.
     """
 
     def __init__(self, alpha=0.3, beta=0.7, smooth=1.0, name="tversky", **options):
         if alpha < 0 or beta < 0 or smooth <= 0:
             raise ValueError(
-                f"alpha {alpha}, beta {beta}, smooth {smooth}: the first two must not be "
+                f"alpha {alpha}, beta {beta}, smooth {smooth}: alpha and beta must not be "
                 "negative, and smooth must be above 0"
             )
         super().__init__(name=name, **options)
@@ -50,21 +50,21 @@ class Tversky(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """Loss of each image, ``[B]``."""
-        hot, p = _hot_and_probabilities(y_true, y_pred)
-        hit = ops.sum(hot * p, axis=(1, 2))  # [B, C]
-        false_alarm = ops.sum((1 - hot) * p, axis=(1, 2))
-        missed = ops.sum(hot * (1 - p), axis=(1, 2))
-        whole = hit + self.alpha * false_alarm + self.beta * missed
-        return ops.mean(1 - (hit + self.smooth) / (whole + self.smooth), axis=-1)
+        one_hot, p = _one_hot_and_softmax(y_true, y_pred)
+        tp = ops.sum(one_hot * p, axis=(1, 2))  # [B, C]
+        fp = ops.sum((1 - one_hot) * p, axis=(1, 2))
+        fn = ops.sum(one_hot * (1 - p), axis=(1, 2))
+        denominator = tp + self.alpha * fp + self.beta * fn
+        return ops.mean(1 - (tp + self.smooth) / (denominator + self.smooth), axis=-1)
 
     def get_config(self):
-        own = {"alpha": self.alpha, "beta": self.beta, "smooth": self.smooth}
-        return {**super().get_config(), **own}
+        config = {"alpha": self.alpha, "beta": self.beta, "smooth": self.smooth}
+        return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable("labkit.losses")
 class Dice(Tversky):
-    """1 - soft Dice, averaged over classes and images: Tversky with one half and one half.
+    """1 - soft Dice, averaged over classes and images: Tversky with alpha = beta = 0.5.
 
     Source: Milletari, Navab and Ahmadi (2016), arXiv:1606.04797, with plain (not squared) sums.
     """
@@ -79,7 +79,7 @@ class Dice(Tversky):
 
 @keras.saving.register_keras_serializable("labkit.losses")
 class Focal(keras.losses.Loss):
-    """Cross-entropy in which sure pixels count less: -(1 - p)^gamma log p, averaged over pixels.
+    """Cross-entropy with less weight on confident pixels: mean of -(1 - p)^gamma log p.
 
     ``gamma=0`` is cross-entropy. Source: Lin et al. (2017), arXiv:1708.02002, without its class
     weights.
@@ -93,11 +93,11 @@ class Focal(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """Loss of each pixel, ``[B, H, W]``."""
-        hot, p = _hot_and_probabilities(y_true, y_pred)
-        log_p = ops.sum(hot * ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1), axis=-1)
-        # Where p is exactly 1, the power of 0 would have an infinite slope for a gamma below 1.
-        unsure = ops.maximum(1 - ops.sum(hot * p, axis=-1), keras.config.epsilon())
-        return -ops.power(unsure, self.gamma) * log_p
+        one_hot, p = _one_hot_and_softmax(y_true, y_pred)
+        log_p = ops.sum(one_hot * ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1), axis=-1)
+        # At p = 1 and gamma below 1, the gradient of 0^gamma would be infinite.
+        q = ops.maximum(1 - ops.sum(one_hot * p, axis=-1), keras.config.epsilon())
+        return -ops.power(q, self.gamma) * log_p
 
     def get_config(self):
         return {**super().get_config(), "gamma": self.gamma}
@@ -105,11 +105,11 @@ class Focal(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("labkit.losses")
 class Boundary(keras.losses.Loss):
-    """Wrong probability, times how far it lies from the true outline of its class.
+    """Probability error times distance to the true outline of the class.
 
-    The distance is counted in steps to any of eight neighbours, at most ``reach``, and divided by
-    it; the mean is over pixels and classes. A mistake at the outline costs little, one far from it
-    much. Meant to stand beside a loss that looks at every pixel alike.
+    The distance is counted in steps to any of eight neighbors, at most ``reach``, and divided by
+    it; the mean is over pixels and classes. An error at the outline costs little, one far from it
+    much. Meant to be added to a loss that weights all pixels equally.
     Source: Kervadec et al. (2019), arXiv:1812.07032, whose integral differs by a constant.
     """
 
@@ -121,21 +121,22 @@ class Boundary(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """Loss of each pixel, ``[B, H, W]``."""
-        hot, p = _hot_and_probabilities(y_true, y_pred)
-        distance = steps_from(hot, self.reach) + steps_from(1 - hot, self.reach)
-        return ops.mean(distance / self.reach * ops.abs(p - hot), axis=-1)
+        one_hot, p = _one_hot_and_softmax(y_true, y_pred)
+        distance = steps_to(one_hot, self.reach) + steps_to(1 - one_hot, self.reach)
+        return ops.mean(distance / self.reach * ops.abs(p - one_hot), axis=-1)
 
     def get_config(self):
         return {**super().get_config(), "reach": self.reach}
 
 
-def steps_from(region, most):
-    """Steps to a region, 0 inside it, at most ``most``: float32 ``[B, H, W, C]``, as the region.
+def steps_to(region, max_steps):
+    """Steps from each pixel to a region, 0 inside it: float32 ``[B, H, W, C]``, as the region.
 
-    A step goes to one of eight neighbours. Where an image has none of the region, all are ``most``.
+    A step goes to one of eight neighbors. Pixels farther away than ``max_steps``, or in an image
+    without the region, have ``max_steps``.
     """
     steps = ops.zeros_like(region)
-    for _ in range(most):
+    for _ in range(max_steps):
         steps = steps + (1 - region)
         region = ops.max_pool(region, 3, strides=1, padding="same")  # one pixel larger
     return steps

@@ -1,12 +1,12 @@
 """Pixel accuracy, IoU and Dice: for each class, pooled over pixels or averaged over images.
 
-Every score starts from a confusion matrix: how many pixels of true class i were given class j.
+They are computed from confusion matrices: the number of pixels of class i predicted as class j.
 
-* **pooled** adds the matrices of all images first: every pixel counts the same.
-* **image** scores each image by itself and takes the mean: every image counts the same.
+* **pooled** scores the sum of all images' matrices: every pixel has the same weight.
+* **image** averages the scores of the images: every image has the same weight.
 
-A class that is neither in the mask nor in the prediction has no IoU (0 / 0). Here it scores
-``empty``, 1.0 by default: nothing was there, nothing was claimed.
+The IoU of a class absent from both mask and prediction is undefined (0 / 0). It scores ``empty``,
+by default 1.0: the prediction is right.
 """
 
 import keras
@@ -20,7 +20,7 @@ AVERAGES = ("pooled", "image")
 
 
 def confusion(mask, pred_mask, num_classes=classes.NUM_CLASSES):
-    """Confusion matrix of every image.
+    """The confusion matrix of each image.
 
     Args:
         mask: true classes, integers ``[N, H, W]`` or ``[N, H, W, 1]``.
@@ -38,22 +38,22 @@ def confusion(mask, pred_mask, num_classes=classes.NUM_CLASSES):
     pred_mask = _labels(pred_mask, "pred_mask", num_classes)
     if mask.shape != pred_mask.shape:
         shapes = f"mask has shape {mask.shape}, pred_mask {pred_mask.shape}"
-        raise ValueError(f"{shapes}: make them equal")
+        raise ValueError(f"{shapes}: use equal shapes")
     pairs = mask.reshape(len(mask), -1) * num_classes + pred_mask.reshape(len(mask), -1)
     counts = [np.bincount(image, minlength=num_classes**2) for image in pairs]
     return np.array(counts, np.int64).reshape(len(mask), num_classes, num_classes)
 
 
 def _labels(values, name, num_classes):
-    """Integer labels ``[N, H, W]``, checked."""
+    """Check labels and return them as int64 ``[N, H, W]``."""
     values = np.asarray(values)
     if values.ndim == 4 and values.shape[-1] == 1:
         values = values[..., 0]
     if values.ndim != 3:
-        hint = "; logits become a mask by argmax over the last axis" if values.ndim == 4 else ""
+        hint = "; take the argmax of logits over the last axis" if values.ndim == 4 else ""
         raise ValueError(f"{name} needs shape [N, H, W] or [N, H, W, 1], got {values.shape}{hint}")
     if len(values) == 0:
-        raise ValueError(f"{name} holds no image: a score of nothing is not defined")
+        raise ValueError(f"{name} holds no image: use at least one")
     if not np.issubdtype(values.dtype, np.integer):
         raise ValueError(f"{name} needs whole numbers, got {values.dtype}: take argmax or cast it")
     if values.min() < 0 or values.max() >= num_classes:
@@ -66,7 +66,7 @@ def _labels(values, name, num_classes):
 def iou_from(matrix, empty=1.0):
     """IoU of each class from confusion matrices ``[..., C, C]``: float64 ``[..., C]``.
 
-    IoU = both / (true + predicted - both), Jaccard's coefficient.
+    IoU = both / (true + predicted - both), the Jaccard index.
     """
     both, true, predicted = _areas(matrix)
     return _ratio(both, true + predicted - both, empty)
@@ -82,22 +82,22 @@ def dice_from(matrix, empty=1.0):
 
 
 def accuracy_from(matrix):
-    """Share of pixels on the diagonal of confusion matrices ``[..., C, C]``: float64 ``[...]``.
+    """Pixel accuracy from confusion matrices ``[..., C, C]``: float64 ``[...]``.
 
-    NaN for a matrix that counts no pixel.
+    NaN for a matrix without pixels.
     """
     matrix = np.asarray(matrix)
     return _ratio(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum((-2, -1)), np.nan)
 
 
 def _areas(matrix):
-    """Pixels that are in both, in the true and in the predicted region: each ``[..., C]``."""
+    """Pixels in both regions, in the true and in the predicted region: each ``[..., C]``."""
     matrix = np.asarray(matrix)
     return np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1), matrix.sum(-2)
 
 
-def _ratio(part, whole, empty):
-    return np.where(whole > 0, part / np.maximum(whole, 1), empty)
+def _ratio(numerator, denominator, empty):
+    return np.where(denominator > 0, numerator / np.maximum(denominator, 1), empty)
 
 
 def iou(mask, pred_mask, average="pooled", num_classes=classes.NUM_CLASSES, empty=1.0):
@@ -111,15 +111,17 @@ def dice(mask, pred_mask, average="pooled", num_classes=classes.NUM_CLASSES, emp
 
 
 def accuracy(mask, pred_mask, num_classes=classes.NUM_CLASSES):
-    """Share of pixels with the right class, a float. Pooled; with images of one size, the mean
-    over images is the same number."""
+    """Share of pixels with the right class, a float.
+
+    Images have the same size, so that pooling pixels and averaging over images give the same.
+    """
     return float(accuracy_from(confusion(mask, pred_mask, num_classes).sum(0)))
 
 
 def mean_iou(mask, pred_mask, num_classes=classes.NUM_CLASSES):
     """Pooled IoU averaged over the classes that occur in the mask or the prediction, a float.
 
-    This is what "mean IoU" means in most papers, and what ``keras.metrics.MeanIoU`` computes.
+    Most papers and ``keras.metrics.MeanIoU`` define mean IoU in this way.
     """
     return float(np.nanmean(iou(mask, pred_mask, "pooled", num_classes, empty=np.nan)))
 
@@ -128,10 +130,10 @@ def _averaged(score_from, matrices, average, **options):
     _check_average(average)
     if average == "pooled":
         return score_from(matrices.sum(0), **options)
-    scores = score_from(matrices, **options)  # [N, C], NaN where an image is left out
-    counted = ~np.isnan(scores)
-    mean = np.nansum(scores, axis=0) / np.maximum(counted.sum(0), 1)
-    return np.where(counted.any(0), mean, np.nan)
+    scores = score_from(matrices, **options)  # [N, C]; NaN leaves an image out
+    is_valid = ~np.isnan(scores)
+    mean = np.nansum(scores, axis=0) / np.maximum(is_valid.sum(0), 1)
+    return np.where(is_valid.any(0), mean, np.nan)
 
 
 def _check_average(average):
@@ -140,17 +142,17 @@ def _check_average(average):
 
 
 def boundary_areas(mask, pred_mask, num_classes=classes.NUM_CLASSES, distance=None):
-    """What boundary IoU is made from: how well two regions agree near their outlines.
+    """Numerator and denominator of boundary IoU for each image and class.
 
-    The band of a region is its pixels within ``distance`` of its outline; a side of the picture
-    counts as outline too. Boundary IoU = pixels in both bands / pixels in either band, which says
-    more about the outline of a large region than IoU does.
+    The band of a region is its pixels within ``distance`` of its outline; the image's sides count
+    as outline too. Boundary IoU = pixels in both bands / pixels in either band. For large regions
+    it is more sensitive to the outline than IoU.
     Source: Cheng et al. (2021), arXiv:2103.16562.
 
     Args:
         mask, pred_mask: integers ``[N, H, W]`` or ``[N, H, W, 1]``.
         num_classes: C, the number of classes.
-        distance: in pixels; None for 2 % of the picture's diagonal, as in the paper (4 at 128x128).
+        distance: in pixels; None for 2 % of the image's diagonal, as in the paper (4 at 128x128).
 
     Returns:
         int64 ``[N, C, 2]``: pixels in both bands, pixels in either.
@@ -170,10 +172,10 @@ def boundary_areas(mask, pred_mask, num_classes=classes.NUM_CLASSES, distance=No
 
 
 def inner_band(region, distance):
-    """Pixels of regions within ``distance`` pixels of their outline, bool ``[N, H, W]``.
+    """The pixels of regions within ``distance`` pixels of their outline, bool ``[N, H, W]``.
 
-    A pixel is inside, not in the band, if the square of ``2 distance + 1`` pixels around it lies
-    within the region.
+    A pixel is not in the band if the square of ``2 distance + 1`` pixels around it lies within the
+    region.
     """
     if distance < 1:
         raise ValueError(f"distance is {distance}: use at least 1 pixel")
@@ -181,11 +183,11 @@ def inner_band(region, distance):
     return region & ~ndimage.binary_erosion(region, np.ones((1, side, side)))
 
 
-def distance_to_boundary(mask, most=15):
+def distance_to_boundary(mask, max_distance=15):
     """Steps from each pixel to the nearest boundary between two classes, uint8 ``[N, H, W]``.
 
     A pixel with a neighbor (up, down, left or right) of another class has 0, its other neighbors
-    1, and so on; pixels that are ``most`` steps away or farther have ``most``.
+    1, and so on, up to ``max_distance``.
 
     Args:
         mask: integers ``[N, H, W]`` or ``[N, H, W, 1]``.
@@ -195,45 +197,45 @@ def distance_to_boundary(mask, most=15):
     cross = ndimage.generate_binary_structure(2, 1)
     neighbors = {"footprint": cross[None], "mode": "nearest"}
     inside = ndimage.maximum_filter(mask, **neighbors) == ndimage.minimum_filter(mask, **neighbors)
-    distances = np.full(mask.shape, most, "uint8")
+    distances = np.full(mask.shape, max_distance, "uint8")
     for image, distance in zip(inside, distances, strict=True):
-        if not image.all():  # without a boundary there is no distance to it
+        if not image.all():  # an image without a boundary keeps the maximum
             steps = ndimage.distance_transform_cdt(image, "taxicab")
-            np.minimum(steps, most, out=distance, casting="unsafe")
+            np.minimum(steps, max_distance, out=distance, casting="unsafe")
     return distances
 
 
 def batch_confusion(y_true, logits):
-    """Confusion matrix of every image of a batch, through ``keras.ops``.
+    """The confusion matrix of each image of a batch, by ``keras.ops``.
 
     Args:
         y_true: masks ``[B, H, W, 1]`` or ``[B, H, W]``.
-        logits: float ``[B, H, W, C]``, or probabilities: only the largest counts.
+        logits: float ``[B, H, W, C]``, or probabilities; the prediction is the argmax.
 
     Returns:
-        float32 tensor ``[B, C, C]``, as ``confusion`` counts.
+        float32 tensor ``[B, C, C]``, as ``confusion``.
 
     Raises:
-        ValueError: if the shapes do not belong together.
+        ValueError: if the shapes do not match.
     """
     size, num_classes = tuple(logits.shape[1:3]), logits.shape[-1]
     if len(logits.shape) != 4 or tuple(y_true.shape[1:]) not in (size, (*size, 1)):
         raise ValueError(
             f"masks of shape {tuple(y_true.shape)} and logits of shape {tuple(logits.shape)}: "
-            "expected [B, H, W, 1] and [B, H, W, C] of one size"
+            "expected [B, H, W, 1] and [B, H, W, C] of the same size"
         )
     pixels = size[0] * size[1]
     y_true = ops.reshape(ops.cast(y_true, "int32"), (-1, pixels))
     y_pred = ops.reshape(ops.argmax(logits, axis=-1), (-1, pixels))
-    true_hot = ops.one_hot(y_true, num_classes, dtype="float32")  # [B, P, C]
-    pred_hot = ops.one_hot(y_pred, num_classes, dtype="float32")  # [B, P, C]
-    return ops.matmul(ops.transpose(true_hot, (0, 2, 1)), pred_hot)  # [B, C, C]
+    true_one_hot = ops.one_hot(y_true, num_classes, dtype="float32")  # [B, P, C]
+    pred_one_hot = ops.one_hot(y_pred, num_classes, dtype="float32")  # [B, P, C]
+    return ops.matmul(ops.transpose(true_one_hot, (0, 2, 1)), pred_one_hot)  # [B, C, C]
 
 
 class _Score(keras.metrics.Metric):
-    """A score of one class, summed up batch by batch; a subclass says how in ``score``.
+    """A score of one class, accumulated over batches; subclasses define ``score``.
 
-    ``num_classes`` is C, the number of classes that the logits tell apart.
+    ``num_classes`` is C, the number of channels of the logits.
     """
 
     def __init__(
@@ -245,7 +247,7 @@ class _Score(keras.metrics.Metric):
         if self.class_id >= num_classes:
             raise ValueError(
                 f"class {class_name!r} has number {self.class_id}, and num_classes is "
-                f"{num_classes}: choose a class below that"
+                f"{num_classes}: choose a smaller number"
             )
         kind = type(self).__name__.lower()
         super().__init__(name=name or f"{classes.NAMES[self.class_id]}_{kind}", **options)
@@ -255,7 +257,7 @@ class _Score(keras.metrics.Metric):
         self.images = self.add_weight(name="images", shape=(), initializer="zeros")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """Add a batch: masks ``[B, H, W, 1]``, logits ``[B, H, W, C]``. Weights are not used."""
+        """Add a batch: masks ``[B, H, W, 1]``, logits ``[B, H, W, C]``; ignores sample weights."""
         matrices = batch_confusion(y_true, y_pred)
         self.matrix.assign_add(ops.sum(matrices, axis=0))
         self.total.assign_add(ops.sum(self.score(matrices)))
@@ -268,18 +270,18 @@ class _Score(keras.metrics.Metric):
         return ops.divide_no_nan(self.total, self.images)
 
     def score(self, matrix):
-        """``[..., C, C]`` to the class's score ``[...]``."""
+        """The class's score ``[...]`` from confusion matrices ``[..., C, C]``."""
         raise NotImplementedError
 
     def areas(self, matrix):
-        """Pixels in both, in the true and in the predicted region of the class: each ``[...]``."""
+        """Pixels in both regions, in the true and in the predicted region: each ``[...]``."""
         k = self.class_id
         return matrix[..., k, k], ops.sum(matrix[..., k, :], -1), ops.sum(matrix[..., :, k], -1)
 
     def get_config(self):
         name = classes.NAMES[self.class_id]
         config = {**super().get_config(), "class_name": name, "average": self.average}
-        if self.num_classes != classes.NUM_CLASSES:  # else a training's fingerprint stays as it was
+        if self.num_classes != classes.NUM_CLASSES:  # absent by default, as in older versions
             config["num_classes"] = self.num_classes
         return config
 
@@ -308,7 +310,7 @@ class Dice(_Score):
 
 @keras.saving.register_keras_serializable("labkit.metrics")
 class MeanIoU(keras.metrics.MeanIoU):
-    """Keras's pooled mean IoU, set up for masks ``[B, H, W, 1]`` and logits ``[B, H, W, C]``.
+    """Keras's pooled mean IoU for masks ``[B, H, W, 1]`` and logits ``[B, H, W, C]``.
 
     Keras's own defaults expect class numbers as predictions and fail on logits.
     """

@@ -1,4 +1,4 @@
-"""What a notebook runs with: how much work it does, the machine, versions, and where files go."""
+"""Profiles (how much a notebook computes), the device, versions, and where files are kept."""
 
 import json
 import os
@@ -15,18 +15,19 @@ from labkit import __version__
 
 CLONE = Path(__file__).parents[1]
 DRIVE = Path("/content/drive")  # where Colab mounts a Google Drive
-KEPT = {"LABKIT_CACHE": "cache", "LABKIT_RUNS": "runs", "KERAS_HOME": "keras"}
+# Environment variables, and the subfolder of ``keep_in`` that each is set to.
+SUBFOLDERS = {"LABKIT_CACHE": "cache", "LABKIT_RUNS": "runs", "KERAS_HOME": "keras"}
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A budget.
+    """How much a notebook computes.
 
     Attributes:
-        name: of the profile.
+        name: the key in ``PROFILES``.
         epochs: of a training.
-        images: (train, test), or None for all that there are.
-        eager: train without compiling, which takes longer than a very short training.
+        images: the number of (train, test) images, or None for all.
+        eager: train without compiling, which would take longer than a very short training.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Profile:
     eager: bool = False
 
     def counts(self):
-        """``images`` in words."""
+        """The number of images as text: "32 train, 16 test", or "all"."""
         return "{} train, {} test".format(*self.images) if self.images else "all"
 
 
@@ -47,29 +48,29 @@ PROFILES = {
 
 
 def device():
-    """What the Keras backend computes on: "GPU" or "CPU"."""
+    """The device that the Keras backend uses: "GPU" or "CPU"."""
     import keras
 
     backend = keras.backend.backend()
     if backend == "torch":
         import torch
 
-        found = torch.cuda.is_available()
+        has_gpu = torch.cuda.is_available()
     elif backend == "jax":
         import jax
 
-        found = jax.default_backend() == "gpu"
+        has_gpu = jax.default_backend() == "gpu"
     else:
         import tensorflow as tf
 
-        found = bool(tf.config.list_physical_devices("GPU"))
-    return "GPU" if found else "CPU"
+        has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    return "GPU" if has_gpu else "CPU"
 
 
 def current():
-    """The profile in force: ``LABKIT_PROFILE``, or ``full`` on a GPU and ``quick`` without one.
+    """The profile that ``LABKIT_PROFILE`` names; by default ``full`` on a GPU, else ``quick``.
 
-    Raises ValueError if ``LABKIT_PROFILE`` names no profile.
+    Raises ValueError for an unknown name.
     """
     name = os.environ.get("LABKIT_PROFILE") or ("full" if device() == "GPU" else "quick")
     if name not in PROFILES:
@@ -79,14 +80,14 @@ def current():
 
 def versions():
     """Versions of Python and of the packages that a result depends on, as a dict of strings."""
-    found = {"python": platform.python_version(), "labkit": __version__}
+    installed = {"python": platform.python_version(), "labkit": __version__}
     for package in ("tensorflow", "keras", "numpy", "tensorflow-datasets"):
-        found[package] = _version(package)
-    if found["tensorflow"] == "not installed":  # the same package, without its GPU parts
-        found["tensorflow"] = _version("tensorflow-cpu")
+        installed[package] = _version(package)
+    if installed["tensorflow"] == "not installed":  # tensorflow-cpu is the build without GPU code
+        installed["tensorflow"] = _version("tensorflow-cpu")
     if os.environ.get("KERAS_BACKEND") in ("jax", "torch"):
-        found[os.environ["KERAS_BACKEND"]] = metadata.version(os.environ["KERAS_BACKEND"])
-    return found
+        installed[os.environ["KERAS_BACKEND"]] = metadata.version(os.environ["KERAS_BACKEND"])
+    return installed
 
 
 def _version(package):
@@ -97,7 +98,7 @@ def _version(package):
 
 
 def machine():
-    """What computes, in words: the graphics card, or the processor and how many cores it lends."""
+    """The name of the GPU, or of the processor with its number of available cores."""
     if device() == "GPU":
         return _gpu_name()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -124,33 +125,33 @@ def _gpu_name():
 
 def _processor():
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()  # Linux: the marketing name
+        lines = Path("/proc/cpuinfo").read_text().splitlines()  # only on Linux
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
 
 
 def peak_memory():
-    """Most memory that this process has held so far, in GB: ``host``, and ``device`` on a GPU.
+    """Peak memory of this process so far, in GB: ``host``, and ``device`` on a GPU.
 
-    Windows does not tell it to Python's standard library: there the dict has no ``host``.
+    On Windows, where Python's standard library can't measure it, the dict has no ``host``.
     """
-    found = {}
+    peaks = {}
     try:
         import resource
 
         unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        found["host"] = round(peak * unit / 1e9, 2)
+        peaks["host"] = round(peak * unit / 1e9, 2)
     except ImportError:
         pass
     if device() == "GPU":
-        found["device"] = round(_gpu_peak() / 1e9, 2)
-    return found
+        peaks["device"] = round(_gpu_peak() / 1e9, 2)
+    return peaks
 
 
 def _gpu_peak():
-    """Bytes, counted by the backend."""
+    """Peak GPU memory in bytes, as the backend counts it."""
     import keras
 
     backend = keras.backend.backend()
@@ -168,23 +169,23 @@ def _gpu_peak():
 
 
 def commit():
-    """The git commit of this package's code, "+" behind it if files were changed or added.
+    """The git commit of this package's code, with "+" appended if files were changed or added.
 
-    Where the package was installed from a repository, that commit; "unknown" elsewhere.
+    Outside a clone, the commit that pip installed the package from, or "unknown".
     """
-    ask = {"cwd": CLONE, "capture_output": True, "text": True, "check": True}
+    options = {"cwd": CLONE, "capture_output": True, "text": True, "check": True}
     try:
-        # Installed in a folder of another project's clone, it would be given that one's commit.
-        subprocess.run(["git", "ls-files", "--error-unmatch", "labkit"], **ask)
-        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **ask).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain", "--", "labkit"], **ask).stdout
+        # A package installed inside another project's clone must not report that project's commit.
+        subprocess.run(["git", "ls-files", "--error-unmatch", "labkit"], **options)
+        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **options).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain", "--", "labkit"], **options).stdout
     except (OSError, subprocess.CalledProcessError):
         return _installed_commit()
     return head + ("+" if changed.strip() else "")
 
 
 def _installed_commit():
-    """What pip wrote down when it installed this package from a repository, or "unknown"."""
+    """The commit that pip recorded when it installed this package, or "unknown"."""
     try:
         source = json.loads(metadata.distribution("labkit").read_text("direct_url.json"))
         return source["vcs_info"]["commit_id"][:12]
@@ -193,14 +194,14 @@ def _installed_commit():
 
 
 def device_type(model):
-    """Where a model's weights lie, which is where it trains: "GPU" or "CPU"."""
+    """The device that holds a model's weights, where it trains: "GPU" or "CPU"."""
     value = model.weights[0].value
-    device = value.devices() if hasattr(value, "devices") else value.device  # JAX has the first
+    device = value.devices() if hasattr(value, "devices") else value.device  # devices() is JAX's
     return "GPU" if re.search("gpu|cuda", str(device), re.IGNORECASE) else "CPU"
 
 
 def provenance(model):
-    """Where, when and by which code a model is trained, for a row of the ledger.
+    """Code version, device and date of a model's training, for a row of the ledger.
 
     Returns:
         ``commit``, ``versions``, ``backend``, ``device`` ("GPU" or "CPU"), ``machine``, ``date``
@@ -219,17 +220,16 @@ def provenance(model):
 
 
 def date_and_memory():
-    """The part of ``provenance`` that changes while a training goes on."""
+    """The part of ``provenance`` that changes during a training."""
     return {"date": datetime.now(UTC).date().isoformat(), "peak memory": peak_memory()}
 
 
 def keep_in(folder):
-    """Keep data, trainings and downloaded weights in a folder; mounts Google Drive if it is there.
-
-    For a runtime that ends without warning, such as Colab's.
+    """Keep data, trainings and downloaded weights in a folder that outlives a Colab runtime.
 
     Args:
-        folder: a path, made if it does not exist; "" leaves files where they go by default.
+        folder: a path, created if it does not exist; on Google Drive, which is mounted first, or
+            elsewhere. "" keeps the default locations.
 
     Raises:
         ValueError: for a folder on Google Drive outside Colab.
@@ -239,28 +239,28 @@ def keep_in(folder):
     folder = Path(folder).expanduser().absolute()
     if folder.is_relative_to(DRIVE):
         _mount_drive(folder)
-    for setting, name in KEPT.items():
+    for setting, name in SUBFOLDERS.items():
         os.environ[setting] = str(folder / name)
         (folder / name).mkdir(parents=True, exist_ok=True)
     print(f"Data, trainings and weights are kept in {folder}.")
 
 
 def _mount_drive(folder):
-    """Mount the user's Google Drive; Colab asks for permission once a runtime."""
+    """Mount the user's Google Drive; Colab asks for permission once per runtime."""
     try:
         from google.colab import drive
     except ImportError as error:
         raise ValueError(
-            f"{folder} is on Google Drive, and this is not Colab: use a folder of this computer"
+            f"{folder} is on Google Drive, but this is not Colab: use a folder on this computer"
         ) from error
     drive.mount(str(DRIVE))
 
 
 def overview():
-    """Profile, device and versions as a table of one column, to show at a notebook's top."""
+    """Profile, device and versions as a table of one column, for the top of a notebook."""
     import pandas as pd
 
-    run = current()
-    rows = {"profile": run.name, "epochs": run.epochs, "images": run.counts(), "device": device()}
-    rows |= versions()
+    profile = current()
+    rows = {"profile": profile.name, "epochs": profile.epochs, "images": profile.counts()}
+    rows |= {"device": device()} | versions()
     return pd.DataFrame({"this run": {key: str(value) for key, value in rows.items()}})

@@ -1,12 +1,12 @@
-"""Synthetic pets: a stand-in, drawn by NumPy alone, for the Oxford-IIIT Pet dataset.
+"""Synthetic pets: a replacement for the Oxford-IIIT Pet dataset, drawn with NumPy alone.
 
 Every example has the schema of ``oxford_iiit_pet`` 4.0.0 in TensorFlow Datasets, so the course
-runs unchanged where the real photographs can't be downloaded.  An animal is a list of *parts*
-(tapered capsules).  The signed distance to their union gives the outline, the trimap and the
-shading at once: negative inside the animal, zero on its outline, positive outside.
+runs unchanged where the real photographs can't be downloaded. An animal is a list of *parts*
+(tapered capsules). The signed distance to their union (negative inside the animal, zero on its
+outline, positive outside) determines the outline, the trimap and the shading.
 
-Coordinates: x grows to the right, y downwards, (0, 0) is the middle of the frame, and the unit
-is the side of a square with the frame's area.  So the same animal can be drawn at any size.
+Coordinates: x grows to the right, y downwards, (0, 0) is the center of the frame, and the unit
+is the side of a square with the frame's area, so that an animal can be drawn at any size.
 """
 
 import math
@@ -23,16 +23,16 @@ BREEDS = (  # 12 cats and 25 dogs, as in the real dataset
 SPECIES = {breed: int("_dog_" in breed) for breed in BREEDS}  # breed name -> 0 cat, 1 dog
 SPLITS = {"train": 0, "test": 1}
 MAX_SHADES = 6
-SMALLEST_SIDE = 32  # pixels; with fewer, a border of one pixel could let pet touch background
+SMALLEST_SIDE = 32  # pixels; in smaller images, pet could touch background
 
 HALF_BORDER = 0.0195  # units on each side of the outline: 2.5 pixels of 128
-BLEND = 0.04  # units over which two parts melt into one another
+BLEND = 0.04  # units over which two parts merge smoothly
 BLACK, PINK = (25, 20, 22), (205, 135, 135)
 EYES = ((170, 190, 70), (215, 165, 50), (90, 150, 190))
 
 
 class Part(NamedTuple):
-    """A tapered capsule: a circle of radius r0 swept to one of radius r1 (all in units)."""
+    """A tapered capsule between two circles, of radius r0 and r1 (all in units)."""
 
     x0: float
     y0: float
@@ -40,12 +40,12 @@ class Part(NamedTuple):
     x1: float
     y1: float
     r1: float
-    light: float = 1.0  # brightness of the coat there, 1 = unchanged
-    colour: tuple | None = None  # RGB 0..255; None = covered by the coat
+    light: float = 1.0  # brightness factor of the coat
+    color: tuple | None = None  # RGB 0..255; None = covered by the coat
 
 
 class Breed(NamedTuple):
-    """What the animals of one breed share: factors around 1, and the mean coat."""
+    """The traits of a breed: proportions as factors around 1, and the mean color of its coat."""
 
     is_dog: bool
     floppy: bool
@@ -58,7 +58,7 @@ class Breed(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """Where the pixels are: xs [1, W] and ys [H, 1] in units, and how many make one unit."""
+    """Pixel coordinates xs [1, W] and ys [H, 1] in units, and the number of pixels per unit."""
 
     xs: np.ndarray
     ys: np.ndarray
@@ -67,16 +67,16 @@ class Frame(NamedTuple):
 
 @cache
 def _breed(label):
-    """The traits of a breed: the same for every seed and split."""
+    """The traits of a breed, the same for every seed and split."""
     rng = np.random.default_rng([0, 0, label, 1])
-    grey, warmth = rng.uniform(95, 150), rng.uniform(0, 28)
+    gray, warmth = rng.uniform(95, 150), rng.uniform(0, 28)
     factors = rng.uniform((0.85, 0.7, 0.8, 0.6, 0.7), (1.15, 1.1, 1.2, 1.1, 1.3)).tolist()
     is_dog = SPECIES[BREEDS[label]] == 1
-    return Breed(is_dog, rng.random() < 0.6, *factors, grey + warmth * np.array([1, 0.1, -0.9]))
+    return Breed(is_dog, rng.random() < 0.6, *factors, gray + warmth * np.array([1, 0.1, -0.9]))
 
 
-# ---- Heads: centred at (0, 0), radius about 1; `turn` (-1..1) says where the face looks. ----
-# Each returns the parts that carry the coat, and the coloured marks on top of them.
+# ---- Heads: centered at (0, 0), radius about 1; the face looks to `turn` (-1 left, 1 right). ----
+# Each returns the parts covered by the coat, and the colored marks on top of them.
 
 
 def _cat_head(rng, breed, turn):
@@ -183,7 +183,7 @@ POSES = (_sit, _stand, _lie, _curl, _closeup)
 
 
 def _animal(rng, label):
-    """Choose a pose and a place for one animal: lists of Part (body, head, marks)."""
+    """Draw a pose and a position of one animal: lists of Part (body, head, marks)."""
     breed = _breed(label)
     pose, scale, mirror = POSES[rng.integers(len(POSES))], rng.uniform(0.7, 1.17), rng.integers(2)
     tilt, nod, *shift = rng.uniform((-0.2, -0.25, -0.12, -0.12), (0.2, 0.25, 0.12, 0.12)).tolist()
@@ -196,29 +196,28 @@ def _animal(rng, label):
 
 def _move(parts, scale, flip, angle, x, y):
     """Scale and turn parts (by ``angle`` radians), mirror them if ``flip`` is -1, shift them."""
-    # Sines and cosines may differ in the last bit from one machine to the next: rounding makes
-    # sure that the outline doesn't.
+    # Sines and cosines may differ in the last bit between machines; rounding keeps outlines equal.
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
 
     def circle(px, py, r):
-        place = flip * (cos * px - sin * py) + x, sin * px + cos * py + y, scale * r
-        return [round(value, 5) for value in place]
+        moved = flip * (cos * px - sin * py) + x, sin * px + cos * py + y, scale * r
+        return [round(value, 5) for value in moved]
 
     return [Part(*circle(*p[:3]), *circle(*p[3:6]), *p[6:]) for p in parts]
 
 
 def _occluder(rng):
-    """What stands in front of about a quarter of the animals: a Part, or None."""
-    chance, kind, colour = rng.random(), rng.integers(3), rng.uniform(30, 220, 3)
+    """An object in front of about a quarter of the animals: a Part, or None."""
+    chance, kind, color = rng.random(), rng.integers(3), rng.uniform(30, 220, 3)
     side, shift, width = 2 * int(rng.integers(2)) - 1, rng.uniform(-1, 1), rng.uniform(0.8, 1.3)
     post = 0.25 * shift, -1, 0.05 * width, 0.3 * shift, 1, 0.06 * width
     log = -1, 0.4 + 0.1 * shift, 0.12 * width, 1, 0.4, 0.12 * width
     ball = 0.3 * side, 0.3 + 0.1 * shift, 0.16 * width, 0.34 * side, 0.3, 0.16 * width
-    return Part(*(post, log, ball)[kind], 1, colour) if chance < 0.27 else None
+    return Part(*(post, log, ball)[kind], 1, color) if chance < 0.27 else None
 
 
-# ---- Drawing.  Colours are float32 [3, H, W], 0..255, until the end: NumPy is several times
-# faster when the last axis is a long one. ----
+# ---- Drawing. Colors are float32 [3, H, W], 0..255, until the end: NumPy is several times faster
+# on a long last axis. ----
 
 
 def _frame(height, width):
@@ -228,15 +227,15 @@ def _frame(height, width):
     return Frame(xs[None, :], ys[:, None], scale)
 
 
-def _colour(rgb):
+def _color(rgb):
     return np.float32(rgb).reshape(3, 1, 1)
 
 
 def _distance(part, frame, margin):
-    """Signed distance [h, w] to a part, and the box (two slices) of the frame it covers.
+    """Signed distance [h, w] to a part, in the box (two slices) within ``margin`` of it.
 
-    Only the box within ``margin`` of the part is computed: most parts are small.  The formula
-    has only + - * / and square roots, which give the same bits on every machine.
+    Most parts are small, so the box saves time. The formula has only + - * / and square roots,
+    which give the same bits on every machine.
     """
     x0, y0, r0, x1, y1, r1 = part[:6]
 
@@ -248,42 +247,42 @@ def _distance(part, frame, margin):
     box = span(y0, y1, frame.ys.size), span(x0, x1, frame.xs.size)
     x, y, dx, dy = frame.xs[:, box[1]] - x0, frame.ys[box[0]] - y0, x1 - x0, y1 - y0
     length2 = max(dx * dx + dy * dy, 1e-9)
-    along = x * (dx / length2) + y * (dy / length2)  # [h, w]: 0 at one end of the part, 1 at the
-    along = np.minimum(np.maximum(along, 0), 1)  # other; beyond the ends, the nearer end
+    along = x * (dx / length2) + y * (dy / length2)  # [h, w]: 0 at the first circle, 1 at the other
+    along = np.minimum(np.maximum(along, 0), 1)
     x, y = x - along * dx, y - along * dy
     return np.sqrt(x * x + y * y) - (r0 + along * (r1 - r0)), box
 
 
 def _silhouette(parts, frame):
-    """Signed distance to the whole animal and its light, both float32 [H, W]."""
+    """Signed distance to the animal, and the brightness of its coat, both float32 [H, W]."""
     shape = frame.ys.size, frame.xs.size
-    outline, light = np.ones(shape, np.float32), np.full(shape, 0.93, np.float32)  # 1 = far
+    outline, light = np.ones(shape, np.float32), np.full(shape, 0.93, np.float32)  # 1: far
     for part in parts:
         distance, box = _distance(part, frame, margin=2 * BLEND)
-        # A smooth minimum: the union of the parts, with rounded creases between them.
+        # A smooth minimum: the union of the parts, with rounded creases.
         blend = np.maximum(BLEND - np.abs(outline[box] - distance), 0)
         outline[box] = np.minimum(outline[box], distance) - blend * blend / (4 * BLEND)
-        # Darker towards the part's edge, so that a leg can be told from the trunk behind it.
+        # Darker toward the part's edge, to separate a leg from the trunk behind it.
         depth = distance / -max(part.r0, part.r1)
         np.copyto(light[box], part.light * (0.92 + 0.3 * depth), where=distance < 0)
     return outline, light - 0.2 * frame.ys
 
 
 def _paint(image, part, frame):
-    """Paint a part in its own colour over ``image``, in place."""
+    """Paint a part in its color over ``image``, in place."""
     distance, box = _distance(part, frame, margin=0.02)
-    alpha = np.minimum(np.maximum(0.5 - distance * frame.scale, 0), 1)  # half a pixel soft
+    alpha = np.minimum(np.maximum(0.5 - distance * frame.scale, 0), 1)  # antialiased
     shade = 0.88 - 0.2 / max(part.r0, part.r1) * np.minimum(distance, 0)
     target = image[:, box[0], box[1]]
-    target += alpha * (_colour(part.colour) * shade - target)
+    target += alpha * (_color(part.color) * shade - target)
 
 
 @cache
 def _weights(count, side):
-    """Matrix [side, count] that blends ``count`` values smoothly into ``side`` pixels."""
-    place = np.linspace(0, count - 1, side)
-    near = np.clip(1 - np.abs(place[:, None] - np.arange(count)), 0, 1)
-    return near * near * (3 - 2 * near)
+    """Matrix [side, count] that smoothly interpolates ``count`` values at ``side`` pixels."""
+    position = np.linspace(0, count - 1, side)
+    linear = np.clip(1 - np.abs(position[:, None] - np.arange(count)), 0, 1)
+    return linear * linear * (3 - 2 * linear)
 
 
 def _noise(rng, count, frame):
@@ -293,24 +292,25 @@ def _noise(rng, count, frame):
 
 
 def _phase(rng, frame, wobble):
-    """A wave's phase float32 [H, W], in periods: its direction and length are drawn."""
+    """The phase of a wave of random direction and length, float32 [H, W], in periods."""
     angle, pitch = rng.uniform(0, math.pi), rng.uniform(4, 10)
     return frame.xs * (pitch * math.cos(angle)) + frame.ys * (pitch * math.sin(angle)) + wobble
 
 
 def _scenery(rng, frame, coat, contrast):
-    """The background; its colours are ``contrast`` (0..1, None = any) away from the coat's."""
-    usual = rng.uniform(0.1, 0.75)
-    contrast = usual if contrast is None else contrast
-    away = 2 * rng.integers(2) - 1 + rng.normal(0, 0.4, (2, 3))  # wall and floor, both lighter
-    away *= 150 * contrast / np.linalg.norm(away, axis=1, keepdims=True)  # or both darker
+    """The background; its colors are ``contrast`` (0..1, None = random) away from the coat's."""
+    random_contrast = rng.uniform(0.1, 0.75)
+    contrast = random_contrast if contrast is None else contrast
+    # Wall and floor are both lighter or both darker than the coat.
+    offsets = 2 * rng.integers(2) - 1 + rng.normal(0, 0.4, (2, 3))
+    offsets *= 150 * contrast / np.linalg.norm(offsets, axis=1, keepdims=True)
     level, slope = rng.uniform((-0.1, -0.15), (0.7, 0.15)).tolist()
     is_floor = frame.ys > level + slope * frame.xs
-    image = np.where(is_floor, *(_colour(coat + offset) for offset in away))
-    for _ in range(rng.integers(6)):  # furniture and toys, often in the colours of a coat
+    image = np.where(is_floor, *(_color(coat + offset) for offset in offsets))
+    for _ in range(rng.integers(6)):  # furniture and toys, often in colors of a coat
         circles = rng.uniform((-0.6, -0.6, 0.02), (0.6, 0.6, 0.12), (2, 3)).ravel().tolist()
-        colour = coat + rng.normal(0, 35) + rng.normal(0, 15, 3)
-        _paint(image, Part(*circles, 1, colour), frame)
+        color = coat + rng.normal(0, 35) + rng.normal(0, 15, 3)
+        _paint(image, Part(*circles, 1, color), frame)
     coarse, fine = _noise(rng, 4, frame), _noise(rng, 14, frame)
     phase = _phase(rng, frame, wobble=coarse)
     a, b, c = (rng.uniform(0, (40, 45, 60)) * (1, 1, rng.random() < 0.35)).tolist()
@@ -318,21 +318,22 @@ def _scenery(rng, frame, coat, contrast):
 
 
 def _shade_map(rng, frame, shades):
-    """Which shade (0..shades-1) each pixel has, int [H, W]: patches, stripes or some of both."""
-    striped = (-1, 0, 1)[rng.integers(3)]  # where smooth noise is below this: nowhere, half, all
-    where, wobble, *fields = (_noise(rng, count, frame) for count in (4, 5, *[7] * MAX_SHADES))
+    """The shade (0..shades-1) of each pixel, int [H, W]: patches, stripes or some of both."""
+    # Stripes where the noise is below the threshold: nowhere, on about half, everywhere.
+    threshold = (-1, 0, 1)[rng.integers(3)]
+    noise, wobble, *fields = (_noise(rng, count, frame) for count in (4, 5, *[7] * MAX_SHADES))
     phase = _phase(rng, frame, wobble)
-    stripes = np.floor(2 * phase).astype(int) % shades  # shade after shade, two in a unit of phase
-    patches = np.argmax(fields[:shades], axis=0)  # each shade where its own noise is the largest
-    return np.where(where < striped, stripes, patches)
+    stripes = np.floor(2 * phase).astype(int) % shades  # two shades per period
+    patches = np.argmax(fields[:shades], axis=0)  # each shade where its field is the largest
+    return np.where(noise < threshold, stripes, patches)
 
 
 def _coat(rng, frame, mean, inside, shades, contrast):
-    """The coat; its mean over the animal is ``mean``, whatever the shades and the contrast."""
-    usual_shades, usual_contrast = int(rng.integers(1, MAX_SHADES + 1)), rng.uniform(0.2, 1)
-    shades = usual_shades if shades is None else shades
-    contrast = usual_contrast if contrast is None else contrast
-    # Equal steps from dark to bright and from cold to warm, each in an order of its own.
+    """The coat's colors, whose mean over the animal is ``mean`` for any shades and contrast."""
+    random_shades, random_contrast = int(rng.integers(1, MAX_SHADES + 1)), rng.uniform(0.2, 1)
+    shades = random_shades if shades is None else shades
+    contrast = random_contrast if contrast is None else contrast
+    # Equal steps from dark to bright and from cold to warm, in two independent orders.
     bright, warm = (np.argsort(keys[:shades])[:, None] for keys in rng.random((2, MAX_SHADES)))
     middle, step = (shades - 1) / 2, contrast / max((shades - 1) / 2, 1 / 2)
     palette = step * ((bright - middle) * (70, 67, 61) + (warm - middle) * (22, 3, -25))
@@ -343,7 +344,7 @@ def _coat(rng, frame, mean, inside, shades, contrast):
 
 
 def _grain(rng, frame, alpha):
-    """Fur, grass and camera noise, float32 [H, W]: short upright streaks."""
+    """Fur, grass and camera noise, float32 [H, W]: short vertical streaks."""
     animal, scenery = rng.uniform(10, 60, 2).tolist()
     speckle = rng.random((frame.ys.size + 2, frame.xs.size), dtype=np.float32) - 0.5
     streaks = (speckle[:-2] + speckle[1:-1] + speckle[2:]) / 3
@@ -351,7 +352,7 @@ def _grain(rng, frame, alpha):
 
 
 def _trimap(outline, occluder, frame):
-    """The segmentation mask uint8 [H, W, 1]: a band of border along the visible outline."""
+    """The segmentation mask uint8 [H, W, 1], with a border along the visible outline."""
     visible = outline.copy()
     if occluder:
         distance, box = _distance(occluder, frame, margin=2 * BLEND)
@@ -373,7 +374,7 @@ def _is_whole(value, low, high=math.inf):
 
 
 def _check(index, seed, split, size, shades):
-    """Raise ValueError, with the remedy, for the first argument that makes no sense."""
+    """Raise ValueError for the first invalid argument."""
     for name, value in (("index", index), ("seed", seed)):
         if not _is_whole(value, 0):
             raise ValueError(f"{name} must be a whole number from 0 up, got {value!r}")
@@ -397,20 +398,20 @@ def _check_contrast(name, value):
 def example(
     index, *, seed=0, split="train", size=None, shades=None, contrast=None, background_contrast=None
 ):
-    """Draw one example: always the same one for the same (seed, split, index).
+    """Draw one example, the same for the same (seed, split, index).
 
-    Shades and contrasts only change colours: the animal, its pose and the mask stay the same.
-    Shades and contrast leave every pixel outside the animal as it was, too.
+    Shades and contrasts change colors only: the animal, its pose and the mask stay the same.
+    ``shades`` and ``contrast`` leave all pixels outside the animal unchanged.
 
     Args:
-        index: which example, a whole number from 0 up.
-        seed: which dataset, a whole number from 0 up.
+        index: number of the example, from 0.
+        seed: number of the dataset, from 0.
         split: "train" or "test"; the two share no animal.
         size: (height, width) in pixels, or None for varied sizes with sides of 96 to 260.
-        shades: number of shades in the coat, 1 to 6, or None for any.
-        contrast: how far apart the shades are, 0 to 1, or None for any.
-        background_contrast: how far the background's colours are from the mean coat, 0 to 1,
-            or None for any.
+        shades: number of shades in the coat, 1 to 6, or None for a random number.
+        contrast: difference of the shades, 0 to 1, or None for a random one.
+        background_contrast: difference of the background's colors from the mean coat, 0 to 1, or
+            None for a random one.
 
     Returns:
         A dict with the keys of oxford_iiit_pet 4.0.0: "image" uint8 [H, W, 3];
@@ -419,16 +420,16 @@ def example(
         (ymin, xmin, ymax, xmax) as fractions of the frame.
 
     Raises:
-        ValueError: an argument is out of range; the message says what would be right.
+        ValueError: for an argument that is out of range.
     """
     _check(index, seed, split, size, shades)
     _check_contrast("contrast", contrast)
     _check_contrast("background_contrast", background_contrast)
-    # One stream of random numbers for each thing: asking for other shades can't move a leg.
+    # Separate random streams: another number of shades can't change the pose.
     root = np.random.default_rng([seed, SPLITS[split], index])
     pose_rng, coat_rng, scene_rng, grain_rng = root.spawn(4)
-    label, usual_size = int(root.integers(len(BREEDS))), root.integers(96, 261, size=2).tolist()
-    frame = _frame(*(size or usual_size))
+    label, random_size = int(root.integers(len(BREEDS))), root.integers(96, 261, size=2).tolist()
+    frame = _frame(*(size or random_size))
 
     (body, head, marks), occluder = _animal(pose_rng, label), _occluder(pose_rng)
     outline, light = _silhouette(body + head, frame)
@@ -446,17 +447,18 @@ def example(
         "segmentation_mask": _trimap(outline, occluder, frame),
         "label": label,
         "species": SPECIES[BREEDS[label]],
-        # Even numbers for train, odd ones for test: no file name is in both.
+        # Even for train, odd for test: no file name is in both.
         "file_name": f"{BREEDS[label]}_{2 * index + SPLITS[split]:06d}.jpg",
         "head_bbox": _head_box(head, frame),
     }
 
 
 def examples(count, **options):
-    """Return a generator of examples 0 to count - 1; ``options`` are those of `example`.
+    """A generator of examples 0 to count - 1; ``options`` are those of ``example``.
 
     Raises:
-        ValueError: count is not a whole number from 0 up; bad options, when the first is drawn.
+        ValueError: if count is not a whole number from 0 up; for invalid options, when the first
+            example is drawn.
     """
     if not _is_whole(count, 0):
         raise ValueError(f"count must be a whole number from 0 up, got {count!r}")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from labkit import synthetic
-from labkit.augment import Strength, augment, random_matrix, recolour
+from labkit.augment import Strength, augment, random_matrix, recolor
 
 SEEDS = st.integers(0, 2**32)
 NO_CHANGE = Strength(
@@ -169,7 +169,7 @@ def test_recolor_matches_definitions():
     before = np.random.default_rng(0).uniform(60, 190, (50, 8, 8, 3)).astype("float32")
 
     def after(**fields):
-        return ops.convert_to_numpy(recolour(before, np.random.default_rng(1), only(**fields)))
+        return ops.convert_to_numpy(recolor(before, np.random.default_rng(1), only(**fields)))
 
     shift = after(brightness=0.2) - before  # one value for all pixels of an image
     np.testing.assert_allclose(shift, np.broadcast_to(shift[:, :1, :1, :1], shift.shape), atol=1e-3)

@@ -246,7 +246,7 @@ ONNX = "ONNX files need three packages: pip install onnx onnxruntime tf2onnx\n"
 @pytest.mark.parametrize(
     ("study", "package", "remedy"),
     [
-        ("tuning", "optuna", "the search is made by Optuna: pip install optuna\n"),
+        ("tuning", "optuna", "the search needs Optuna: pip install optuna\n"),
         ("export", "onnxruntime", ONNX),
         ("export", "tf2onnx", ONNX),
     ],
@@ -263,4 +263,4 @@ def test_study_checks_backend_before_training(study, no_data, capsys):
     no_data.setattr("keras.backend.backend", lambda: "torch")
     assert cli.main(["study", study]) == 1
     error = capsys.readouterr().err
-    assert "LiteRT files come from the TensorFlow backend, and this is torch" in error
+    assert "LiteRT files need the TensorFlow backend, and the backend is torch" in error

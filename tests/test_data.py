@@ -717,7 +717,7 @@ def test_interrupted_save_leaves_no_files(tmp_path, error):
 
 @pytest.mark.parametrize("count", [0, 2, 4])
 def test_save_rejects_wrong_image_count(tmp_path, count):
-    with pytest.raises(ValueError, match=f"{count} images came where 3 were announced"):
+    with pytest.raises(ValueError, match=f"expected 3 images, got {count}"):
         data.save_split(rows(count), tmp_path / "train", 3, 8)
     assert list(tmp_path.iterdir()) == []
 
@@ -847,7 +847,7 @@ def test_select_applies_to_images_masks_and_table(make_split, indices, numbers):
 
 @pytest.mark.parametrize("indices", [slice(0), np.array([], int), np.zeros(5, bool), slice(9, 12)])
 def test_empty_selection_raises(make_split, indices):
-    with pytest.raises(ValueError, match="selection of 5 images is empty: select at least one"):
+    with pytest.raises(ValueError, match="none of 5 images is selected: select at least one"):
         make_split(5).select(indices)
 
 
@@ -889,7 +889,7 @@ def test_invalid_share_raises(make_split, share):
 
 @pytest.mark.parametrize(("count", "share"), [(1, 0.5), (8, 0.1)])
 def test_share_below_one_image_raises(make_split, count, share):
-    with pytest.raises(ValueError, match=f"share {share} of {count} images is less than one: use"):
+    with pytest.raises(ValueError, match=f"share {share} of {count} images is no image: use"):
         data.stratify(make_split(count), share)
 
 

@@ -52,7 +52,7 @@ def test_display_sample_shows_images_with_titles(count):
     figure = plots.display_sample(pictures)
     assert titles(figure) == ["image", "true mask", "predicted mask"][:count]
     assert legend_labels(figure) == ["pet", "background", "border"]
-    expected = [IMAGES[0], classes.colour_mask(MASKS[0]), classes.colour_mask(PRED_MASKS[0])]
+    expected = [IMAGES[0], classes.color_mask(MASKS[0]), classes.color_mask(PRED_MASKS[0])]
     for axis, picture in zip(figure.axes, expected, strict=False):
         np.testing.assert_array_equal(image_data(axis), picture)
         assert not axis.axison
@@ -72,7 +72,7 @@ def test_figure_background_and_width():
 def test_legend_colors_match_masks():
     (legend,) = plots.display_sample([IMAGES[0], MASKS[0]]).legends
     shown = [patch.get_facecolor()[:3] for patch in legend.get_patches()]
-    assert shown == [to_rgb(color) for color in classes.COLOURS]
+    assert shown == [to_rgb(color) for color in classes.COLORS]
 
 
 def test_float_pixels_are_converted_to_bytes():
@@ -90,8 +90,8 @@ def test_show_predictions_has_row_per_example(num, rows):
     assert legend_labels(figure) == list(classes.NAMES)
     last = figure.axes[-3:]
     np.testing.assert_array_equal(image_data(last[0]), IMAGES[rows - 1])
-    np.testing.assert_array_equal(image_data(last[1]), classes.colour_mask(MASKS[rows - 1]))
-    np.testing.assert_array_equal(image_data(last[2]), classes.colour_mask(PRED_MASKS[rows - 1]))
+    np.testing.assert_array_equal(image_data(last[1]), classes.color_mask(MASKS[rows - 1]))
+    np.testing.assert_array_equal(image_data(last[2]), classes.color_mask(PRED_MASKS[rows - 1]))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_overlay_on_axis_has_no_legend():
 def test_overlay_rejects_different_sizes(wrong):
     pictures = [IMAGES[0], MASKS[0], PRED_MASKS[0]]
     pictures[wrong] = pictures[wrong][:5]
-    match = r"\(5, 8, .\).*: give one image and two masks of one height and width"
+    match = r"\(5, 8, .\).*: use one image and two masks of the same height and width"
     with pytest.raises(ValueError, match=match):
         plots.overlay(*pictures)
 
@@ -189,7 +189,7 @@ def test_training_curves_show_selected_keys():
 
 
 def test_training_curves_reject_missing_key():
-    with pytest.raises(ValueError, match="no 'dice', but loss, val_loss, mean_iou, seconds"):
+    with pytest.raises(ValueError, match="no 'dice': use one of loss, val_loss, mean_iou, seconds"):
         plots.training_curves(HISTORY, ["loss", "dice"])
 
 

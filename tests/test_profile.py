@@ -107,7 +107,7 @@ def test_overview_shows_profile_device_and_versions(monkeypatch):
 @pytest.fixture
 def drive(monkeypatch, tmp_path):
     """A fake of Colab's module for Google Drive that records mount points."""
-    for name in profile.KEPT:
+    for name in profile.SUBFOLDERS:
         monkeypatch.setenv(name, "before")  # so that it is restored
     google, package, module = (ModuleType(n) for n in ("google", "google.colab", "drive"))
     module.mounted = []

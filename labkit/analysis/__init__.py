@@ -1,1 +1,1 @@
-"""What a trained model gets right and where it fails: scores, attributes, calibration, features."""
+"""Analysis of trained models: scores, image attributes, calibration, robustness, features."""

@@ -1,6 +1,6 @@
-"""How much worse a model gets as pictures get worse: blur, noise, JPEG, darkness, rotation, size.
+"""Robustness: scores of a model on images with blur, noise, JPEG, darkness, rotation or scaling.
 
-What is done to a picture is known exactly, so that, unlike in photographs, nothing else changes.
+Each corruption changes one known property of an image and nothing else.
 Source of the idea: Hendrycks and Dietterich (2019), arXiv:1903.12261.
 """
 
@@ -12,28 +12,28 @@ from keras import ops
 from PIL import Image, ImageEnhance, ImageFilter
 
 from labkit import data, metrics, training
-from labkit.augment import centred_matrix, move
+from labkit.augment import centered_matrix, move
 
-LEVELS = {  # three strengths of each, mild to strong
+LEVELS = {  # three levels of each corruption, mild to strong
     "blur": (1, 2, 4),  # radius in pixels
-    "noise": (10, 25, 50),  # standard deviation, of 255
-    "JPEG": (50, 20, 8),  # quality, of 100
-    "darkness": (0.7, 0.5, 0.3),  # what brightness is multiplied by
+    "noise": (10, 25, 50),  # standard deviation; pixels have 0-255
+    "JPEG": (50, 20, 8),  # quality, 1-100
+    "darkness": (0.7, 0.5, 0.3),  # factor of the brightness
     "rotation": (15, 45, 90),  # degrees
-    "size": (0.75, 0.5, 0.35),  # of the picture in its frame, which mirror images fill
+    "size": (0.75, 0.5, 0.35),  # scale; mirror images fill the rest of the frame
 }
 
 
 def table(model, split, kinds=tuple(LEVELS)):
-    """Pooled mean IoU of a model on a split made worse, a pandas table.
+    """Pooled mean IoU of a model on corrupted copies of a split, a pandas table.
 
     Args:
         model: image ``[B, H, W, 3]`` -> logits.
-        split: a ``labkit.data.Split``; a few hundred images will do.
+        split: a ``labkit.data.Split``; a few hundred images are enough.
         kinds: keys of ``LEVELS``.
 
     Returns:
-        One row a kind; columns ``unchanged``, ``mild``, ``medium``, ``strong``.
+        One row per kind; columns ``unchanged``, ``mild``, ``medium``, ``strong``.
     """
     unchanged = _mean_iou(model, split)
     rows = {
@@ -49,51 +49,51 @@ def _mean_iou(model, split):
 
 
 def worsen(split, kind, level):
-    """A split made worse: a ``Split`` with new images, and new masks where they have moved.
+    """A ``Split`` with corrupted images; rotation and size change the masks too.
 
     Args:
         split: a ``labkit.data.Split``.
         kind: a key of ``LEVELS``.
-        level: a number, in the unit of that kind.
+        level: a number in that kind's unit.
 
     Raises:
         ValueError: for an unknown kind.
     """
     if kind in ("rotation", "size"):
         angle, scale = (np.radians(level), 1.0) if kind == "rotation" else (0.0, 1 / level)
-        matrix = centred_matrix(np.full(len(split), angle), scale, split.images.shape[1:3])
+        matrix = centered_matrix(np.full(len(split), angle), scale, split.images.shape[1:3])
         images = move(np.asarray(split.images, "float32"), matrix, "bilinear")
         masks = move(np.asarray(split.masks, "float32"), matrix, "nearest")
-        # NumPy itself can't read a tensor of PyTorch's on a GPU.
+        # NumPy cannot read a PyTorch tensor on a GPU.
         images, masks = ops.convert_to_numpy(images).round(), ops.convert_to_numpy(masks)
         return data.Split(images.astype("uint8"), masks.astype("uint8"), split.table)
-    if kind not in PICTURE:
+    if kind not in CORRUPTIONS:
         raise ValueError(f"kind is {kind!r}: use one of {', '.join(LEVELS)}")
     images = [
-        np.asarray(PICTURE[kind](Image.fromarray(image), level, number))
-        for number, image in enumerate(split.images)
+        np.asarray(CORRUPTIONS[kind](Image.fromarray(image), level, index))
+        for index, image in enumerate(split.images)
     ]
     return data.Split(np.stack(images), split.masks, split.table)
 
 
-def _blur(picture, radius, number):
+def _blur(picture, radius, index):
     return picture.filter(ImageFilter.GaussianBlur(radius))
 
 
-def _noise(picture, deviation, number):
-    rng = np.random.default_rng(number)  # the same noise for an image each time
+def _noise(picture, deviation, index):
+    rng = np.random.default_rng(index)  # the same noise in every call
     noisy = np.asarray(picture) + rng.normal(0, deviation, (*picture.size[::-1], 3))
     return np.clip(noisy.round(), 0, 255).astype("uint8")
 
 
-def _jpeg(picture, quality, number):
+def _jpeg(picture, quality, index):
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=quality)
     return Image.open(file)
 
 
-def _darken(picture, factor, number):
+def _darken(picture, factor, index):
     return ImageEnhance.Brightness(picture).enhance(factor)
 
 
-PICTURE = {"blur": _blur, "noise": _noise, "JPEG": _jpeg, "darkness": _darken}
+CORRUPTIONS = {"blur": _blur, "noise": _noise, "JPEG": _jpeg, "darkness": _darken}

@@ -1,4 +1,4 @@
-"""From predictions to knowledge: one table with a row for each image, and figures from it."""
+"""Tables with a row for each image, and statistics of their scores and attributes."""
 
 import numpy as np
 import pandas as pd
@@ -15,28 +15,28 @@ def per_image(split, pred_masks):
         pred_masks: uint8 ``[N, S, S, 1]``, from ``training.predict_masks``.
 
     Returns:
-        A pandas table, one row an image in the split's order: ``name``, ``breed``, ``species``;
-        ``accuracy`` and the IoU of each class (``pet IoU`` ...; a class that is absent from mask
-        and prediction scores 1); and what ``attributes.describe`` finds in image and mask.
+        A pandas table, one row per image in the split's order: ``name``, ``breed``, ``species``;
+        ``accuracy`` and the IoU of each class (``pet IoU`` ...; 1 for a class absent from both mask
+        and prediction); and the attributes of ``attributes.describe``.
     """
     matrices = metrics.confusion(split.masks, pred_masks)
     rows = pd.DataFrame({key: split.table[key] for key in ("name", "breed", "species")})
     rows["accuracy"] = metrics.accuracy_from(matrices)
-    for name, column in zip(classes.NAMES, metrics.iou_from(matrices).T, strict=True):
-        rows[f"{name} IoU"] = column
+    for name, iou in zip(classes.NAMES, metrics.iou_from(matrices).T, strict=True):
+        rows[f"{name} IoU"] = iou
     return rows.join(attributes.table(split))
 
 
 def interval(values, seed=0, draws=1000):
     """Mean of some values and its bootstrap 95 % interval: (mean, low, high), floats.
 
-    The interval tells how far the mean would move with other images of the same kind.
-    Source: Efron (1979). NaN values are left out.
+    The interval shows how the mean varies with other images of the same kind. NaN values are left
+    out; ValueError if nothing remains. Source: Efron (1979).
     """
     values = np.asarray(values, float)
     values = values[~np.isnan(values)]
     if len(values) == 0:
-        raise ValueError("there is no value to take the mean of")
+        raise ValueError("every value is NaN or there are none: pass at least one number")
     rng = np.random.default_rng(seed)
     means = rng.choice(values, (draws, len(values))).mean(1)
     low, high = np.quantile(means, [0.025, 0.975])
@@ -44,37 +44,40 @@ def interval(values, seed=0, draws=1000):
 
 
 def by_group(rows, group, score="pet IoU"):
-    """Mean score of each group with its interval, worst first: ``images``, ``mean``, ``low``,
-    ``high``."""
-    found = {
-        name: (len(part), *interval(part[score]))
-        for name, part in rows.groupby(group, observed=True)
+    """Mean score of each group with its bootstrap interval, lowest mean first.
+
+    A pandas table with the columns ``images``, ``mean``, ``low``, ``high``.
+    """
+    statistics = {
+        name: (len(group_rows), *interval(group_rows[score]))
+        for name, group_rows in rows.groupby(group, observed=True)
     }
-    summary = pd.DataFrame.from_dict(found, "index", columns=["images", "mean", "low", "high"])
-    return summary.sort_values("mean")
+    columns = ["images", "mean", "low", "high"]
+    return pd.DataFrame.from_dict(statistics, "index", columns=columns).sort_values("mean")
 
 
-# --- which attributes go with the score ---------------------------------------------------------
+# --- correlation of attributes with the score ---------------------------------------------------
 
 
 def associations(rows, names, score="pet IoU", draws=1000, seed=0):
-    """How some attributes of images go with their score, each alone and with the others held.
+    """Correlation of image attributes with the score, each alone and with the others held fixed.
 
-    Values are replaced by ranks, so that any rising or falling curve counts and a few odd images
-    do not. ``alone`` is Spearman's correlation; ``others held`` is the coefficient of a linear
-    regression of the score on all attributes: by how many standard deviations the score moves with
-    one of the attribute while the others stay. Intervals come from the bootstrap over images; they
-    are widened for the number of attributes (Bonferroni), so that with 95 % confidence *all* of a
-    column hold at once.
+    Values are replaced by ranks, so that any monotonic relation counts and outliers do not.
+    ``alone`` is Spearman's correlation. ``others held`` is the coefficient of a linear regression
+    of the score on all attributes: the change of the score, in standard deviations, per standard
+    deviation of the attribute, with the others fixed. Intervals come from the bootstrap over images
+    and are widened for the number of attributes (Bonferroni), so that *all* intervals of a column
+    hold at once with 95 % confidence.
 
     Args:
-        rows: a pandas table with a row for each image; those with a NaN are left out.
+        rows: a pandas table with a row for each image; rows with a NaN are left out.
         names: of the attributes, columns of ``rows``.
         score: another column.
+        draws, seed: of the bootstrap.
 
     Returns:
-        A pandas table, one row an attribute, strongest first: ``alone``, ``low``, ``high``,
-        ``others held``, ``held low``, ``held high``. 0 for what is the same in every image.
+        A pandas table, one row per attribute, strongest first: ``alone``, ``low``, ``high``,
+        ``others held``, ``held low``, ``held high``. 0 for an attribute that does not vary.
 
     Raises:
         ValueError: if fewer than three rows are left.
@@ -83,31 +86,31 @@ def associations(rows, names, score="pet IoU", draws=1000, seed=0):
     if len(ranks) < 3:
         raise ValueError(f"{len(ranks)} rows without a NaN: a correlation needs at least 3")
     rng = np.random.default_rng(seed)
-    drawn = [_strengths(rng.choice(ranks, len(ranks))) for _ in range(draws)]  # draws of [2, K]
-    outside = 0.05 / len(names) / 2
-    low, high = np.quantile(drawn, [outside, 1 - outside], axis=0)
-    found = _strengths(ranks)
-    columns = ["alone", "low", "high", "others held", "held low", "held high"]
-    numbers = [found[0], low[0], high[0], found[1], low[1], high[1]]
-    coefficients = pd.DataFrame(dict(zip(columns, numbers, strict=True)), index=list(names))
-    return coefficients.sort_values("others held", key=abs, ascending=False)
+    samples = [_coefficients(rng.choice(ranks, len(ranks))) for _ in range(draws)]  # [draws, 2, K]
+    tail = 0.05 / len(names) / 2
+    low, high = np.quantile(samples, [tail, 1 - tail], axis=0)
+    alone, others_held = _coefficients(ranks)
+    columns = {"alone": alone, "low": low[0], "high": high[0]}
+    columns |= {"others held": others_held, "held low": low[1], "held high": high[1]}
+    table = pd.DataFrame(columns, index=list(names))
+    return table.sort_values("others held", key=abs, ascending=False)
 
 
-def _strengths(ranks):
-    """Correlation of each column with the last, and regression of the last on all others.
+def _coefficients(ranks):
+    """Correlations of the last column with each other one, and its regression on all: ``[2, K]``.
 
-    Both 0 for a column that does not vary.
+    0 for a column that does not vary.
     """
-    standard = ranks - ranks.mean(0)
-    standard /= np.maximum(standard.std(0), 1e-12)
-    x, y = standard[:, :-1], standard[:, -1]
+    standardized = ranks - ranks.mean(0)
+    standardized /= np.maximum(standardized.std(0), 1e-12)
+    x, y = standardized[:, :-1], standardized[:, -1]
     return np.stack([x.T @ y / len(y), np.linalg.lstsq(x, y, rcond=None)[0]])
 
 
 def by_quantile(rows, name, score="pet IoU"):
-    """Mean score of the images in each fifth of an attribute, with intervals, lowest first.
+    """Mean score by fifths of an attribute, lowest first, with the columns of ``by_group``.
 
-    Fewer than five groups if many images share a value. The index says from where to where.
+    The index holds the limits of each fifth. Fewer than five rows if many images share a value.
     """
-    bins = pd.qcut(rows[name], 5, duplicates="drop")
-    return by_group(rows, bins, score).sort_index()
+    fifths = pd.qcut(rows[name], 5, duplicates="drop")
+    return by_group(rows, fifths, score).sort_index()

@@ -1,7 +1,6 @@
 """The ledger: one line of JSON for each training that the book reports, and tables made from it.
 
-A row is never changed and never deleted. One that a later run replaces is marked as superseded
-where rows are shown.
+Rows are never changed or deleted. A row that a later run replaces is shown as superseded.
 """
 
 import json
@@ -18,7 +17,7 @@ from labkit.experiments.recipes import Recipe
 
 LEDGER = Path(__file__).with_name("results") / "runs.jsonl"
 
-# Reported by the laboratory work; its IoU and Dice are of class 1, which is the background, and
+# Scores that the laboratory work reports. Its IoU and Dice are those of class 1, the background,
 # averaged over images.
 LABORATORY_WORK = {
     "loss": 0.2698,
@@ -38,85 +37,86 @@ def append(row, ledger=None):
 
 
 def rows(name=None, on="test", ledger=None, on_backend="tensorflow"):
-    """Rows of a ledger, oldest first, as dicts.
+    """All rows of a ledger as dicts, oldest first, or the current rows of one recipe by seed.
 
     Args:
-        name: of a recipe: only its current rows, sorted by seed. None for all rows.
-        on: "test" or "validation", what the rows of ``name`` were scored on.
-        ledger: the file; None for that of the clone.
-        on_backend: the Keras backend that the rows of ``name`` were made with.
+        name: of a recipe; None for all rows.
+        on: "test" or "validation": the split that the recipe's rows were scored on.
+        ledger: the file; None for the clone's own.
+        on_backend: the Keras backend of the recipe's rows.
 
     Raises:
-        FileNotFoundError: with the command that makes a row, if there is no ledger.
-        ValueError: if the recipe has no row.
+        FileNotFoundError: if the ledger does not exist; names the command that makes it.
+        ValueError: if the recipe has no row; names the command that makes one.
     """
     ledger = Path(ledger or LEDGER)
     if not ledger.exists():
         raise FileNotFoundError(
-            f"{ledger} does not exist; in a clone of the course `labkit run laboratory` makes it"
+            f"{ledger} does not exist: make it by `labkit run laboratory` in a clone of the course"
         )
-    kept = [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines() if line]
+    lines = ledger.read_text(encoding="utf-8").splitlines()
+    all_rows = [json.loads(line) for line in lines if line]
     if name is None:
-        return kept
-    found = [
+        return all_rows
+    current = [
         row
-        for row, old in zip(kept, superseded(kept), strict=True)
-        if not old
+        for row, replaced in zip(all_rows, superseded(all_rows), strict=True)
+        if not replaced
         and (row["recipe"]["name"], scored_on(row), backend(row)) == (name, on, on_backend)
     ]
-    if not found:
+    if not current:
         how = command(name, 0, on, on_backend)
-        raise ValueError(f"{ledger} has no run of {name!r}: make one by {how}")
-    return sorted(found, key=lambda row: row["seed"])
+        raise ValueError(f"{ledger} has no run of {name!r}: make one by `{how}`")
+    return sorted(current, key=lambda row: row["seed"])
 
 
 def holds(recipe, seed, on, commit, ledger=None):
-    """Whether the ledger has this run from this commit, under the backend of now.
+    """Whether the ledger has this run, made from this commit with the current backend.
 
-    A commit with changes on top ("+") or an unknown one stands for no code in particular.
+    False for an unknown commit or one with uncommitted changes ("+"), which identify no code.
     """
     ledger = Path(ledger or LEDGER)
     if not ledger.exists() or commit == "unknown" or commit.endswith("+"):
         return False
     recipe = settings({"recipe": asdict(recipe)})
-    wanted = (recipe, seed, on, commit, keras.backend.backend())
-    return wanted in [
+    run = (recipe, seed, on, commit, keras.backend.backend())
+    return run in [
         (settings(row), row["seed"], scored_on(row), row["commit"], backend(row))
         for row in rows(ledger=ledger)
     ]
 
 
 def images_file(name, seed=0):
-    """The table that ``labkit images`` writes: a line for each test image, scored by that run."""
+    """Path of the table that ``labkit images`` writes: scores of each test image by that run."""
     return LEDGER.with_name(f"images-{name}-{seed}.csv.gz")
 
 
 def shades_file(seed):
-    """The table that ``labkit shades`` writes: synthetic animals in every coat, scored."""
+    """Path of the table that ``labkit shades`` writes: scores of synthetic animals in all coats."""
     return LEDGER.with_name(f"shades-{seed}.csv.gz")
 
 
 def similarity_file():
-    """Where ``labkit similarity`` keeps how alike the features of two recipes are."""
+    """Path of the file where ``labkit similarity`` stores the CKA of two recipes' features."""
     return LEDGER.with_name("similarity.jsonl")
 
 
 def study_file(name):
-    """Where ``labkit study`` keeps the rows of an experiment, such as "pruning"."""
+    """Path of the file where ``labkit study`` stores the rows of a study, such as "pruning"."""
     return LEDGER.with_name(f"{name}.jsonl")
 
 
 def study(name):
-    """Current rows of a study as a pandas table; of each seed, those of the last time it was made.
+    """The latest rows of each seed of a study, as a pandas table.
 
-    What is nested in a row becomes a column of both names: "before mean IoU", "recipe name".
+    Nested values become columns with joined names: "before mean IoU", "recipe name".
 
     Raises:
-        FileNotFoundError: with the command that makes the rows, if there are none.
+        FileNotFoundError: if the study has no file; names the command that makes it.
     """
     file = study_file(name)
     if not file.exists():
-        raise FileNotFoundError(f"{file} is not there: `labkit study {name}` makes it")
+        raise FileNotFoundError(f"{file} does not exist: make it by `labkit study {name}`")
     lines = file.read_text(encoding="utf-8").splitlines()
     table = pd.json_normalize([json.loads(line) for line in lines if line], sep=" ")
     latest = table.groupby("seed")["started"].transform("max")
@@ -124,53 +124,55 @@ def study(name):
 
 
 def groups(names, on="test"):
-    """Current rows of several recipes by title; a recipe without any is left out.
+    """Current rows of several recipes by title, without recipes that have none.
 
     Args:
-        names: of recipes, by title, such as ``{"UNet++": "short-unetpp"}``.
+        names: recipe names by title, such as ``{"UNet++": "short-unetpp"}``.
         on: as for ``rows``.
     """
-    there = {(row["recipe"]["name"], scored_on(row), backend(row)) for row in rows()}
+    recorded = {(row["recipe"]["name"], scored_on(row), backend(row)) for row in rows()}
     return {
-        title: rows(name, on) for title, name in names.items() if (name, on, "tensorflow") in there
+        title: rows(name, on)
+        for title, name in names.items()
+        if (name, on, "tensorflow") in recorded
     }
 
 
 def scored_on(row):
-    """The split that a row's scores are of: "test" or "validation"."""
+    """The split that a row was scored on: "test" or "validation"."""
     return "test" if "test" in row else "validation"
 
 
 def backend(row):
-    """The Keras backend of a row; the oldest rows do not name theirs."""
+    """The Keras backend of a row; the oldest rows, made with TensorFlow, do not name it."""
     return row.get("backend", "tensorflow")
 
 
-def superseded(kept):
+def superseded(all_rows):
     """For each row, whether a later one replaces it.
 
-    That is one of the same recipe, seed, split and backend; or any later one of a recipe of the
-    same name that has other settings: what it says of that name no longer holds.
+    A later row replaces it if recipe name, seed, split and backend are the same, or if the recipe
+    of that name has other settings on that split by now.
     """
-    newest, latest = {}, {}
-    for number, row in enumerate(kept):
+    last_index, last_settings = {}, {}
+    for index, row in enumerate(all_rows):
         name, on = row["recipe"]["name"], scored_on(row)
-        newest[name, on, row["seed"], backend(row)] = number
-        latest[name, on] = settings(row)
+        last_index[name, on, row["seed"], backend(row)] = index
+        last_settings[name, on] = settings(row)
     return [
-        newest[row["recipe"]["name"], scored_on(row), row["seed"], backend(row)] != number
-        or latest[row["recipe"]["name"], scored_on(row)] != settings(row)
-        for number, row in enumerate(kept)
+        last_index[row["recipe"]["name"], scored_on(row), row["seed"], backend(row)] != index
+        or last_settings[row["recipe"]["name"], scored_on(row)] != settings(row)
+        for index, row in enumerate(all_rows)
     ]
 
 
 def settings(row):
-    """The recipe of a row, a dict, with the settings that had no name when it was written.
+    """The recipe of a row as a dict, with defaults for settings added since it was written.
 
-    It is not made a ``Recipe``: that would refuse a loss that is not known here.
+    A dict, because ``Recipe`` would reject a loss that this version does not know.
     """
-    whole = asdict(Recipe(row["recipe"]["name"])) | row["recipe"]
-    return json.loads(json.dumps(whole))  # lists for tuples, as in a file
+    recipe = asdict(Recipe(row["recipe"]["name"])) | row["recipe"]
+    return json.loads(json.dumps(recipe))  # lists for tuples, as in a file
 
 
 def command(name, seed, on="test", backend="tensorflow"):
@@ -184,10 +186,10 @@ def command(name, seed, on="test", backend="tensorflow"):
 # --- tables --------------------------------------------------------------------------------------
 
 
-def all_runs(kept):
-    """Every row as one line of a pandas table: what ran, when, how well, and how to repeat it."""
+def all_runs(all_rows):
+    """A pandas table of all runs: recipe, scores, cost, origin, and the command to repeat each."""
     lines = []
-    for row, old in zip(kept, superseded(kept), strict=True):
+    for row, replaced in zip(all_rows, superseded(all_rows), strict=True):
         name, on = row["recipe"]["name"], scored_on(row)
         lines.append(
             {
@@ -202,7 +204,7 @@ def all_runs(kept):
                 "backend": backend(row),
                 "date": row["date"],
                 "commit": row["commit"],
-                "state": "superseded" if old else "current",
+                "state": "superseded" if replaced else "current",
                 "repeat it": command(name, row["seed"], on, backend(row)),
             }
         )
@@ -212,13 +214,13 @@ def all_runs(kept):
 
 
 def by_recipe(groups, names=MAIN_SCORES, on="test"):
-    """Mean and spread over seeds of some scores, a line a recipe.
+    """Mean and standard deviation of scores over seeds, one line per recipe.
 
     Args:
-        groups: lists of rows by title, such as ``{"laboratory": rows("laboratory")}``; an empty
-            one is left out.
+        groups: lists of rows by title, such as ``{"laboratory": rows("laboratory")}``; empty ones
+            are left out.
         names: of scores.
-        on: the scores' key in a row: "test", "test with flips", "validation".
+        on: key of the scores in a row: "test", "test with flips" or "validation".
     """
     lines = {}
     for title, group in groups.items():
@@ -226,14 +228,15 @@ def by_recipe(groups, names=MAIN_SCORES, on="test"):
             continue
         values = {name: [row[on][name] for row in group] for name in names}
         lines[title] = {"seeds": len(group)} | {
-            name: f"{np.mean(found):.4f}" + (f" ± {np.std(found, ddof=1):.4f}" if found[1:] else "")
-            for name, found in values.items()
+            name: f"{np.mean(by_seed):.4f}"
+            + (f" ± {np.std(by_seed, ddof=1):.4f}" if len(by_seed) > 1 else "")
+            for name, by_seed in values.items()
         }
     return pd.DataFrame.from_dict(lines, "index")
 
 
 def paired(first, second, names=MAIN_SCORES, on="test"):
-    """Differences between two groups of rows, seed by seed: second minus first.
+    """Score differences between two groups of rows, seed by seed: second minus first.
 
     Raises ValueError if they have no seed in common.
     """
@@ -241,9 +244,14 @@ def paired(first, second, names=MAIN_SCORES, on="test"):
     after = {row["seed"]: row[on] for row in second}
     seeds = sorted(before.keys() & after.keys())
     if not seeds:
-        raise ValueError(f"no seed in common: {sorted(before)} and {sorted(after)}")
+        raise ValueError(
+            f"no seed in common: {sorted(before)} and {sorted(after)}; run both with the same seed"
+        )
     table = pd.DataFrame(
-        {f"seed {seed}": [after[seed][n] - before[seed][n] for n in names] for seed in seeds},
+        {
+            f"seed {seed}": [after[seed][name] - before[seed][name] for name in names]
+            for seed in seeds
+        },
         index=list(names),
     )
     table["mean"] = table.mean(axis=1)
@@ -251,7 +259,7 @@ def paired(first, second, names=MAIN_SCORES, on="test"):
 
 
 def differences(base, groups, names=MAIN_SCORES, on="test"):
-    """What each group of rows has more than ``base``, seed by seed.
+    """Score differences of each group of rows from ``base``, seed by seed.
 
     Args:
         base: rows to compare with.
@@ -260,26 +268,26 @@ def differences(base, groups, names=MAIN_SCORES, on="test"):
         on: as for ``by_recipe``.
 
     Returns:
-        A pandas table with a line for each title and score: ``mean``, ``low`` and ``high`` by
-        ``seed_interval``, and the difference of each ``seed 0``, ``seed 1``, ...
+        A pandas table with a line for each title and score: ``mean``, ``low`` and ``high`` of
+        ``seed_interval``, and the difference of each seed, ``seed 0``, ``seed 1``, ...
 
     Raises:
         ValueError: if a group has no seed in common with ``base``.
     """
     lines = {}
     for title, group in groups.items():
-        for name, pairs in paired(base, group, names, on).drop(columns="mean").iterrows():
-            limits = dict(zip(("mean", "low", "high"), seed_interval(pairs), strict=True))
-            lines[title, name] = limits | pairs.to_dict()
+        for name, by_seed in paired(base, group, names, on).drop(columns="mean").iterrows():
+            interval = dict(zip(("mean", "low", "high"), seed_interval(by_seed), strict=True))
+            lines[title, name] = interval | by_seed.to_dict()
     table = pd.DataFrame.from_dict(lines, "index")
     return table.rename_axis(["runs", "score"]).round(4)
 
 
 def seed_interval(values):
-    """Mean of one value a seed, and the 95 % interval of other seeds' mean: (mean, low, high).
+    """Mean of one value per seed and its 95 % confidence interval: (mean, low, high).
 
-    By Student's t, which allows for the spread being known from a few values alone; NaN for the
-    limits of a single value. Source: Student (1908).
+    Uses Student's t, since the spread is estimated from few values. The limits of a single value
+    are NaN. Source: Student (1908).
     """
     values = np.asarray(values, float)
     if len(values) < 2:
@@ -289,7 +297,7 @@ def seed_interval(values):
 
 
 def comparison(row, reported=LABORATORY_WORK):
-    """Reported figures beside those of a run, as a pandas table."""
+    """Reported scores beside those of a run, as a pandas table."""
     table = pd.DataFrame(
         {"laboratory work": reported, "run here": {key: row["test"][key] for key in reported}}
     )
@@ -298,7 +306,7 @@ def comparison(row, reported=LABORATORY_WORK):
 
 
 def summary(scores):
-    """Scores by class, as a pandas table: IoU and Dice, pooled and per image."""
+    """IoU and Dice of each class, pooled and per image, as a pandas table."""
     columns = [f"{kind} {how}" for kind in ("IoU", "Dice") for how in ("pooled", "per image")]
     values = [[scores[f"{name} {column}"] for column in columns] for name in classes.NAMES]
     table = pd.DataFrame(values, index=classes.NAMES, columns=columns)
@@ -309,6 +317,6 @@ def summary(scores):
 def with_intervals(row, names=MAIN_SCORES):
     """Scores of one run with their bootstrap intervals over images: score, low, high."""
     on = scored_on(row)
-    limits = row[f"{on} intervals"]
-    lines = {name: [row[on][name], *limits[name]] for name in names}
+    intervals = row[f"{on} intervals"]
+    lines = {name: [row[on][name], *intervals[name]] for name in names}
     return pd.DataFrame.from_dict(lines, "index", columns=["score", "low", "high"]).round(4)

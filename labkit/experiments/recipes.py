@@ -1,4 +1,4 @@
-"""Declared trainings: a recipe is plain data, and ``run`` makes a row of the ledger from it."""
+"""Trainings declared as data: ``run`` trains a recipe and makes a row of the ledger from it."""
 
 from dataclasses import asdict, dataclass, replace
 
@@ -13,7 +13,7 @@ from labkit.models import aff, attention, fullres, lft, skips, transunet, unetpp
 from labkit.models.unet import FILTERS, unet_model
 
 SPLITS = ("test", "validation")
-# A half of a second loss, as the standard recipe has a half of Dice.
+# A second loss has weight 0.5, as Dice has in the standard recipe.
 LOSSES = {
     "cross-entropy": losses.CrossEntropy,
     "focal": losses.Focal,
@@ -21,8 +21,8 @@ LOSSES = {
     "with boundary": lambda: losses.Sum([losses.CrossEntropy(), losses.Boundary()], [1.0, 0.5]),
 }
 AUGMENTATIONS = {
-    "adaptive": "as strong as the network can bear, see labkit.methods.adaptive",
-    "apart": "animal and background recoloured each for itself",
+    "adaptive": "as strong as the network tolerates, see labkit.methods.adaptive",
+    "apart": "animal and background recolored separately",
 }
 ARCHITECTURES = {
     "unet": unet_model,
@@ -33,35 +33,35 @@ ARCHITECTURES = {
     "AFF-UNet": aff.aff_unet,
     "full-resolution U-Net": fullres.fullres_unet,
 }
-SKIPS = "unet, skips: "  # and one of ``skips.VARIANTS``: an architecture too
+SKIPS = "unet, skips: "  # followed by one of ``skips.VARIANTS``: also an architecture
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that shapes a training but its seed. What it does not say is as the laboratory
-    work has it.
+    """Everything that shapes a training except its seed. Defaults are those of the laboratory work.
 
     Attributes:
         name: of the recipe.
         epochs, batch_size: of the training.
-        learning_rate: constant, or the highest of a one-cycle schedule.
-        one_cycle: rise to that rate and fall to zero (``training.one_cycle``).
-        weight_decay: above 0, AdamW takes the place of Adam.
+        learning_rate: constant, or the peak of a one-cycle schedule.
+        one_cycle: use a one-cycle schedule (``training.one_cycle``).
+        weight_decay: above 0, use AdamW instead of Adam.
         loss: a key of ``LOSSES``.
-        dice: weight of a Dice loss that is added to it.
-        averaging: momentum of averaged weights (EMA), 0 for none.
-        augmented: move and recolour the images (``labkit.augment``): True, or a key of
+        dice: weight of an additional Dice loss.
+        averaging: momentum of the moving average of weights (EMA), 0 for none.
+        augmented: move and recolor the images (``labkit.augment``): True, or a key of
             ``AUGMENTATIONS``.
-        fine_tune: train the encoder's convolutions too, all or those from a named layer on.
-        encoder_rate: what the learning rate is multiplied by for them; needs weight decay.
+        fine_tune: train the encoder's convolutions too: True for all, or the name of the first
+            layer to train.
+        encoder_rate: factor of the learning rate for the encoder; needs weight decay.
         pixel_range, momentum, filters: of the model, see ``unet_model``.
         architecture: a key of ``ARCHITECTURES``, or "unet, skips: " and one of ``skips.VARIANTS``.
-        pretrained: start from ImageNet's weights where they can be had.
-        gradients: keep the size of the gradient by depth, epoch by epoch.
+        pretrained: start from ImageNet weights if available.
+        gradients: record gradient norms by depth in each epoch.
         image_size: S, in pixels.
 
-    Raises ValueError for an unknown loss, architecture or way to augment, or an encoder's rate that
-    nothing would come of.
+    Raises ValueError for an unknown loss, architecture or augmentation, or an encoder rate without
+    weight decay.
     """
 
     name: str
@@ -93,18 +93,18 @@ class Recipe:
         self._check("augmented", [False, True, *AUGMENTATIONS])
         if self.encoder_rate != 1.0 and not self.weight_decay:
             raise ValueError(
-                f"encoder_rate is {self.encoder_rate}, which needs weight_decay above 0: Adam, the "
-                "optimizer without it, has one rate for all"
+                f"encoder_rate is {self.encoder_rate}, which needs weight_decay above 0: without "
+                "weight decay the optimizer is Adam, which has one learning rate"
             )
 
-    def _check(self, name, known):
+    def _check(self, name, choices):
         value = getattr(self, name)
-        if value not in tuple(known):
-            raise ValueError(f"{name} is {value!r}: use one of {', '.join(map(repr, known))}")
+        if value not in tuple(choices):
+            raise ValueError(f"{name} is {value!r}: use one of {', '.join(map(repr, choices))}")
 
 
-LIGHT = (128, 128, 64, 32)  # filters of a lighter decoder, for many runs
-# What every recipe of the course's own has.
+LIGHT = (128, 128, 64, 32)  # filters of a lighter decoder, for quick runs
+# Settings that all recipes but the laboratory work's share.
 COURSE = {"batch_size": 32, "one_cycle": True, "pixel_range": (-1, 1), "momentum": 0.9}
 QUICK = Recipe("quick", epochs=3, weight_decay=1e-4, **COURSE)
 STANDARD = Recipe(
@@ -119,11 +119,11 @@ STANDARD = Recipe(
     encoder_rate=0.3,
 )
 DECLARED = [
-    # As the laboratory work trains: frozen MobileNetV2, Adam, no augmentation.
+    # The training of the laboratory work: frozen MobileNetV2, Adam, no augmentation.
     Recipe("laboratory"),
-    # Chapter 5's training, for three epochs on all images.
+    # The training of chapter 5: three epochs on all images.
     QUICK,
-    # As good as the laboratory work, in the shortest time: a lighter decoder, the encoder
+    # The scores of the laboratory work in the shortest time: a lighter decoder, the encoder
     # trained from its tenth block on, two epochs.
     Recipe(
         "fast",
@@ -134,23 +134,23 @@ DECLARED = [
         encoder_rate=0.3,
         filters=LIGHT,
     ),
-    # The course's own best.
+    # The course's best recipe.
     STANDARD,
 ]
 
 
 def skips_recipe(prefix, variant):
-    """Name of the recipe of a skip variant: ("skips", "none, wide") -> "skips-none-wide"."""
+    """The recipe name of a skip variant: ("skips", "none, wide") -> "skips-none-wide"."""
     return f"{prefix}-{slug(variant)}"
 
 
 def slug(name):
-    """A name as part of a recipe's: "none, wide" -> "none-wide", "UNet++" -> "unetpp"."""
+    """A name in the form of recipe names: "none, wide" -> "none-wide", "UNet++" -> "unetpp"."""
     return name.lower().replace("++", "pp").replace(",", "").replace(" ", "-")
 
 
-# What skips are for (chapter 7): each variant in a short training of a light decoder, and those
-# that say something of training with an encoder that starts from random numbers.
+# What skips are for (chapter 7): all variants in a short training of a light decoder, and some of
+# them with a randomly initialized encoder.
 DECLARED += [
     replace(QUICK, name=skips_recipe("skips", name), architecture=SKIPS + name, filters=LIGHT)
     for name in skips.VARIANTS
@@ -167,9 +167,9 @@ DECLARED += [
     )
     for name in ("all", "none", "none, wide", "not 8", "not 64")
 ]
-# What the search of ``labkit study tuning`` found best, seed 0, rounded.
+# The best settings of ``labkit study tuning`` with seed 0, rounded.
 TUNED = {"learning_rate": 3.6e-3, "encoder_rate": 0.032, "weight_decay": 7e-5, "dice": 0.85}
-# Ways to improve: the standard recipe in six epochs and with a light decoder, one thing changed.
+# Ways to improve: the standard recipe with six epochs and a light decoder, one setting changed.
 SHORT = replace(STANDARD, name="short", epochs=6, filters=LIGHT)
 DECLARED += [
     SHORT,
@@ -183,39 +183,39 @@ DECLARED += [
     *(replace(SHORT, name=f"short-augmentation-{name}", augmented=name) for name in AUGMENTATIONS),
     replace(SHORT, name="short-frozen", fine_tune=False),
     replace(SHORT, name="short-tuned", **TUNED),
-    # The architecture of the list that did best of them, with the whole budget.
+    # The best of the architectures above, with the full budget.
     replace(STANDARD, name="standard-attention-u-net", architecture="Attention U-Net"),
-    # What gained most in the short recipes, together and with the whole budget.
+    # The largest gains among the short recipes, combined, with the full budget.
     replace(STANDARD, name="combined", architecture="full-resolution U-Net", **TUNED),
 ]
 RECIPES = {recipe.name: recipe for recipe in DECLARED}
 
 
 def find(name):
-    """The recipe of this name; raises ValueError for an unknown one."""
+    """The recipe of this name; raises ValueError if there is none."""
     if name not in RECIPES:
         raise ValueError(f"recipe is {name!r}: use one of {', '.join(RECIPES)}")
     return RECIPES[name]
 
 
 def run(recipe, seed=0, on="test", source=data.REAL, limit=None):
-    """Train a recipe, score it once, and describe the run as a row of the ledger.
+    """Train a recipe, score it once, and return the row of the ledger.
 
-    An interrupted run goes on from its last epoch when it is called again. A finished one is
-    loaded and scored: its row has the commit, date and machine of its training.
+    Another call resumes an interrupted run after its last epoch. A finished one is loaded and
+    scored: its row has the commit, date and machine of its training.
 
     Args:
         recipe: a ``Recipe``.
-        seed: of the decoder's first weights, the order of the images and their augmentation.
+        seed: of the decoder's initial weights, the order of the images and their augmentation.
         on: "test" trains on the whole train split and scores on the test split; "validation"
-            holds out a tenth of the train split and scores on that, for choosing between recipes.
+            holds out a tenth of the train split for scoring, to choose between recipes.
         source, limit: as for ``labkit.data.load``.
 
     Returns:
         The row, a dict that JSON can hold.
 
     Raises:
-        ValueError: for a bad argument, or if the loss stops being a number.
+        ValueError: for a bad argument, or if the loss becomes NaN or infinite.
     """
     if on not in SPLITS:
         raise ValueError(f"on is {on!r}: use one of {', '.join(SPLITS)}")
@@ -231,25 +231,25 @@ def run(recipe, seed=0, on="test", source=data.REAL, limit=None):
         **trained.provenance,
         "seconds": sum(trained.history["seconds"]),
         "history": trained.history,
-        on: scores.summarise(counts),
+        on: scores.summarize(counts),
         f"{on} intervals": scores.intervals(counts),
         f"{on} with flips": scores.score(model, scored, flips=True),
     }
 
 
 def fit(recipe, seed, train, model=None):
-    """The trained model of a recipe, and its ``training.Run``.
+    """The trained model of a recipe and its ``training.Run``.
 
     Args:
         recipe: a ``Recipe``.
         seed: as for ``run``.
         train: the ``labkit.data.Split`` to train on.
-        model: train this one further, such as a pruned one; None for a new one.
+        model: a model to train further, such as a pruned one; None for a new one.
     """
     name = f"{recipe.name}-{seed}"
     if model is None:
         model = build(recipe, seed)
-    else:  # its first weights do not follow from the seed: from others it is another training
+    else:  # the seed does not determine its initial weights, so the name has to
         name = f"{name}-{training.weights_code(model)}"
     train_ds = Batches(train, recipe.batch_size, seed=seed, augmented=augmentation(recipe))
     callbacks = []
@@ -270,7 +270,7 @@ def fit(recipe, seed, train, model=None):
 
 
 def build(recipe, seed):
-    """The model of a recipe, untrained."""
+    """The untrained model of a recipe."""
     options = {
         "image_size": recipe.image_size,
         "weights": "auto" if recipe.pretrained else None,
@@ -287,36 +287,36 @@ def build(recipe, seed):
 
 
 def augmentation(recipe):
-    """What ``Batches`` takes: False, or how far the changes go."""
+    """The ``augmented`` argument of ``Batches``: False or a ``Strength``."""
     return bool(recipe.augmented) and Strength(independent_background=recipe.augmented == "apart")
 
 
 def optimizer(recipe, model, train_ds):
-    """Adam, or AdamW if the recipe has weight decay, with its learning rates."""
+    """Adam, or AdamW if the recipe has weight decay, with the recipe's learning rates."""
     rate = recipe.learning_rate
     if recipe.one_cycle:
         rate = training.one_cycle(train_ds, recipe.epochs, peak=rate)
     average = {"use_ema": True, "ema_momentum": recipe.averaging} if recipe.averaging else {}
     if not recipe.weight_decay:
         return keras.optimizers.Adam(rate, **average)
-    slow = [variable.path for variable in model.get_layer("encoder").trainable_variables]
+    encoder_paths = [variable.path for variable in model.get_layer("encoder").trainable_variables]
     return training.TwoRates(
-        rate, slow, recipe.encoder_rate, weight_decay=recipe.weight_decay, **average
+        rate, encoder_paths, recipe.encoder_rate, weight_decay=recipe.weight_decay, **average
     )
 
 
 def loss(recipe):
-    """The recipe's loss, with its share of the Dice loss."""
+    """The recipe's loss, including its Dice loss."""
     main = LOSSES[recipe.loss]()
     return losses.Sum([main, losses.Dice()], [1.0, recipe.dice]) if recipe.dice else main
 
 
 def course_model(pets, epochs):
-    """The model of chapter 5 and its ``Run``: loaded if that chapter trained it, else trained.
+    """The model of chapter 5 and its ``Run``: loaded if it was trained before, else trained.
 
     Args:
         pets: from ``labkit.data.load``.
-        epochs: of the profile, ``profile.current().epochs``.
+        epochs: from the profile, ``profile.current().epochs``.
     """
     train, val = data.hold_out(pets.train)
     train_ds, val_ds = Batches(train, 32, seed=0), Batches(val, 32)

@@ -1,8 +1,7 @@
-"""A controlled experiment on synthetic pets: what do the shades of a coat cost?
+"""A controlled experiment on synthetic pets: how do the shades of a coat change the score?
 
-The same animals are drawn in each number of shades and in each contrast, and nothing else changes
-(``labkit.synthetic``). A model that learned from varied coats is compared with one that saw plain
-coats alone.
+The same animals are drawn in every number of shades and every contrast, with nothing else changed
+(``labkit.synthetic``). A model trained on varied coats is compared with one trained on plain coats.
 """
 
 import numpy as np
@@ -11,7 +10,7 @@ import pandas as pd
 from labkit import classes, data, metrics, synthetic, training
 from labkit.experiments import recipes
 
-COATS = {"varied": {}, "plain": {"shades": 1}}  # how the animals of a training are drawn
+COATS = {"varied": {}, "plain": {"shades": 1}}  # drawing options of the train images
 SHADES = (1, 2, 3, 4, 5, 6)
 CONTRASTS = (0.25, 0.5, 0.75, 1.0)
 
@@ -19,21 +18,21 @@ CONTRASTS = (0.25, 0.5, 0.75, 1.0)
 def experiment(coats, seed=0, animals=100, images=1000, epochs=8, image_size=128):
     """Train on one kind of coats and score test animals in every coat.
 
-    A training that was interrupted goes on when this is called again.
+    Another call resumes an interrupted training.
 
     Args:
         coats: of the training, a key of ``COATS``.
-        seed: of the training and of its drawings. The test animals are the same for each seed.
-        animals: how many to draw in each of the 24 test coats.
+        seed: of the training and its images. The test animals are the same for every seed.
+        animals: number of animals in each of the 24 test coats.
         images, epochs: of the training.
         image_size: S, in pixels.
 
     Returns:
-        A pandas table, a row for each animal in each coat: ``coats`` and ``seed`` of the training,
-        ``shades``, ``contrast``, ``animal``, and its ``pet IoU`` and ``mean IoU``.
+        A pandas table with a row for each animal in each coat: ``coats`` and ``seed`` of the
+        training, ``shades``, ``contrast``, ``animal``, and its ``pet IoU`` and ``mean IoU``.
 
     Raises:
-        ValueError: for an unknown kind of coats.
+        ValueError: if ``coats`` is not a key of ``COATS``.
     """
     if coats not in COATS:
         raise ValueError(f"coats is {coats!r}: use one of {', '.join(COATS)}")
@@ -41,34 +40,33 @@ def experiment(coats, seed=0, animals=100, images=1000, epochs=8, image_size=128
     recipe = recipes.Recipe(f"{coats}-coats", epochs=epochs, image_size=image_size, **settings)
     train = drawings(images, image_size, seed=seed, split="train", **COATS[coats])
     model, _ = recipes.fit(recipe, seed, train)
-    parts = []
+    tables = []
     for shades in SHADES:
         for contrast in CONTRASTS:
             coat = {"shades": shades, "contrast": contrast}
-            tested = drawings(animals, image_size, split="test", **coat)
-            parts.append(
-                pd.DataFrame({"coats": coats, "seed": seed, **coat} | score(model, tested))
-            )
-    return pd.concat(parts, ignore_index=True)
+            test = drawings(animals, image_size, split="test", **coat)
+            columns = {"coats": coats, "seed": seed, **coat} | score(model, test)
+            tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
 
 
 def drawings(count, image_size=128, **options):
     """``count`` synthetic pets as a ``labkit.data.Split``, without a table of names.
 
     Args:
-        count: how many.
+        count: number of pets.
         image_size: S, in pixels.
         options: as for ``synthetic.example``: seed, split, shades, contrast, background_contrast.
     """
-    drawn = synthetic.examples(count, size=(image_size, image_size), **options)
-    ready = [data.prepare(one["image"], one["segmentation_mask"], image_size) for one in drawn]
-    images, masks = (np.stack(part) for part in zip(*ready, strict=True))
+    examples = synthetic.examples(count, size=(image_size, image_size), **options)
+    pairs = [data.prepare(x["image"], x["segmentation_mask"], image_size) for x in examples]
+    images, masks = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
     return data.Split(images, masks, {})
 
 
 def score(model, split):
     """Columns ``animal`` (0 to N - 1), ``pet IoU`` and ``mean IoU`` of each image, ``[N]``."""
     pred_masks = training.predict_masks(model, split)
-    found = metrics.iou_from(metrics.confusion(split.masks, pred_masks))  # [N, C]
-    pet = found[:, classes.PET]
-    return {"animal": np.arange(len(split)), "pet IoU": pet, "mean IoU": found.mean(axis=1)}
+    iou = metrics.iou_from(metrics.confusion(split.masks, pred_masks))  # [N, C]
+    pet_iou = iou[:, classes.PET]
+    return {"animal": np.arange(len(split)), "pet IoU": pet_iou, "mean IoU": iou.mean(axis=1)}

@@ -1,8 +1,8 @@
-"""Experiments of chapter 12 that are more than one training of a recipe.
+"""Experiments of chapter 12 that need more than one training of a recipe.
 
 Each is a function of the data and a seed that yields rows, dicts that JSON can hold; ``labkit
-study NAME`` adds them to a file of that name beside the ledger. Trainings that were made here are
-loaded. ``study_cost`` trains nothing to its end: it measures what models are compared by.
+study NAME`` appends them to a file of that name beside the ledger. Finished trainings are loaded,
+not repeated. ``study_cost`` finishes no training: it only measures size and time.
 """
 
 import itertools
@@ -22,28 +22,28 @@ from labkit.methods import cascade, export, pruning
 from labkit.models import unetpp
 
 BASE = recipes.SHORT
-SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)  # of the decoder's channels
-COARSE, CLOSE = 64, 96  # pixels that the two networks of a cascade see
-FEW = (100, 400)  # train images
-FEW_STEPS = 400  # of a training, whatever the number of its images
-FEW_CHANGES = {  # of the recipe
+SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)  # of the decoder's channels, to prune
+COARSE_SIZE, CROP_SIZE = 64, 96  # input sizes of a cascade's two networks, in pixels
+FEW_COUNTS = (100, 400)  # numbers of train images
+FEW_STEPS = 400  # per training, for any number of images
+FEW_CHANGES = {  # settings of the recipe
     "as it is": {},
     "no augmentation": {"augmented": False},
     "encoder frozen": {"fine_tune": False},
     "no pretrained weights": {"pretrained": False},
 }
-SEAM_IMAGES = 500  # of the test split, evenly taken
-SEAM_MOVED = 8  # pixels to the right
+SEAM_IMAGES = 500  # evenly spaced in the test split
+SEAM_SHIFT = 8  # pixels to the right
 TRIALS = 16
 TRIAL = replace(BASE, name="trial", epochs=2)
-# Whose cost is measured: those that a figure of chapter 12 compares.
-COSTED = ["laboratory", "quick", "fast", "standard", "standard-attention-u-net", "combined"]
-COSTED += [BASE.name, "short-frozen", "short-tuned"]
-COSTED += [f"short-{recipes.slug(name)}" for name in recipes.ARCHITECTURES if name != "unet"]
+# Recipes that a figure of chapter 12 compares by cost.
+COST_RECIPES = ["laboratory", "quick", "fast", "standard", "standard-attention-u-net", "combined"]
+COST_RECIPES += [BASE.name, "short-frozen", "short-tuned"]
+COST_RECIPES += [f"short-{recipes.slug(name)}" for name in recipes.ARCHITECTURES if name != "unet"]
 
 
 def run_metadata(seed):
-    """What every row of a study says: where it comes from, and when it was begun (UTC)."""
+    """Seed, start time (UTC), commit and machine, which every row of a study records."""
     return {
         "seed": seed,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -53,58 +53,60 @@ def run_metadata(seed):
 
 
 def study_pruning(pets, seed):
-    """A row a share: size, time and scores of the pruned model, before and after one more epoch."""
+    """A row per share: size, time and scores of the pruned model, before and after one epoch."""
     model, _ = recipes.fit(BASE, seed, pets.train)
     models = [pruning.prune(model, share) for share in SHARES]
-    for share, slim, price in zip(SHARES, models, costs(models), strict=True):
+    for share, pruned, cost in zip(SHARES, models, costs(models), strict=True):
         row = {
             "recipe": asdict(BASE),
             "share": share,
-            **price,
-            "before": scores.score(slim, pets.test),
+            **cost,
+            "before": scores.score(pruned, pets.test),
         }
-        again = replace(BASE, name=pruned_name(share), epochs=1, learning_rate=3e-4)
-        slim, _ = recipes.fit(again, seed, pets.train, slim)
-        yield row | {"after": scores.score(slim, pets.test)}
+        recipe = replace(BASE, name=pruned_name(share), epochs=1, learning_rate=3e-4)
+        pruned, _ = recipes.fit(recipe, seed, pets.train, pruned)
+        yield row | {"after": scores.score(pruned, pets.test)}
 
 
 def pruned_name(share):
-    """Of the recipe that trains a pruned network further."""
+    """Name of the recipe that trains a pruned network further."""
     return f"{BASE.name}-pruned-{share}"
 
 
 def costs(models):
-    """Parameters, megabytes of the LiteRT file, and milliseconds for one image, of each model."""
+    """Parameters, megabytes of the LiteRT file and milliseconds per image of each model."""
     with tempfile.TemporaryDirectory() as folder:
         files = [
             export.save(model, Path(folder) / f"{number}.tflite")
             for number, model in enumerate(models)
         ]
         sizes = [file.stat().st_size / 1e6 for file in files]
-        times = export.milliseconds([export.load(file) for file in files], no_image(models[0]))
-    parts = zip(models, sizes, times, strict=True)
-    return [{"parameters": one.count_params(), "MB": size, "ms": ms} for one, size, ms in parts]
+        times = export.milliseconds([export.load(file) for file in files], black_image(models[0]))
+    return [
+        {"parameters": model.count_params(), "MB": size, "ms": ms}
+        for model, size, ms in zip(models, sizes, times, strict=True)
+    ]
 
 
-def no_image(model):
-    """A black picture ``[1, S, S, 3]`` in the size that a model takes: to measure times with."""
+def black_image(model):
+    """A black image ``[1, S, S, 3]`` of the model's input size, for measuring times."""
     return np.zeros((1, *model.input_shape[1:]), "uint8")
 
 
 def study_cascade(pets, seed):
-    """One row: scores and time of two networks, one after the other, and the time of one alone."""
-    coarse = replace(BASE, name=f"{BASE.name}-coarse", image_size=COARSE)
-    everything = cascade.whole(len(pets.train))
-    first, _ = recipes.fit(coarse, seed, cascade.crops(pets.train, everything, COARSE))
-    close = replace(BASE, name=f"{BASE.name}-close", image_size=CLOSE)
-    found = cascade.boxes(pets.train.masks)
-    second, _ = recipes.fit(close, seed, cascade.crops(pets.train, found, CLOSE))
-    both = cascade.Cascade(first, second)
-    alone = recipes.build(BASE, seed)  # untrained: weights do not change the time
-    times = export.milliseconds([both, alone], no_image(alone))
+    """One row: scores and time of a cascade, and the time of a single network."""
+    coarse = replace(BASE, name=f"{BASE.name}-coarse", image_size=COARSE_SIZE)
+    full = cascade.full_boxes(len(pets.train))
+    first, _ = recipes.fit(coarse, seed, cascade.crops(pets.train, full, COARSE_SIZE))
+    close = replace(BASE, name=f"{BASE.name}-close", image_size=CROP_SIZE)
+    boxes = cascade.bounding_boxes(pets.train.masks)
+    second, _ = recipes.fit(close, seed, cascade.crops(pets.train, boxes, CROP_SIZE))
+    model = cascade.Cascade(first, second)
+    single = recipes.build(BASE, seed)  # untrained: weights do not change the time
+    times = export.milliseconds([model, single], black_image(single))
     yield {
         "recipes": [asdict(coarse), asdict(close)],
-        "test": scores.score(both, pets.test),
+        "test": scores.score(model, pets.test),
         "ms": times[0],
         "ms of one network": times[1],
         "parameters": first.count_params() + second.count_params(),
@@ -112,27 +114,28 @@ def study_cascade(pets, seed):
 
 
 def study_export(pets, seed):
-    """A row a file: its size, time and scores."""
+    """A row per exported file: its size, time and scores."""
     model, _ = recipes.fit(BASE, seed, pets.train)
     table = export.compare(model, pets.test, pets.train.images[:64])
-    for name, line in table.iterrows():
-        yield {"recipe": asdict(BASE), "file": name, **line.to_dict()}
+    for name, row in table.iterrows():
+        yield {"recipe": asdict(BASE), "file": name, **row.to_dict()}
 
 
 def study_tuning(pets, seed):
-    """A row a trial: its settings and its score on the validation images."""
+    """A row per trial: its settings and its score on the validation images."""
     table = tuning.search(TRIAL, pets.train, TRIALS, seed=seed)
-    for number, line in table.iterrows():
-        yield {"recipe": asdict(TRIAL), "trial": number, **line.to_dict()}
+    for number, row in table.iterrows():
+        yield {"recipe": asdict(TRIAL), "trial": number, **row.to_dict()}
 
 
 def study_few(pets, seed):
-    """A row a number of train images, drawn by the seed, and a change of the recipe.
+    """A row for each number of train images and each change of the recipe.
 
-    Each training has the same number of steps, so that fewer images are seen more often.
+    The seed draws the images. All trainings have the same number of steps, so fewer images are seen
+    more often.
     """
     order = np.random.default_rng(seed).permutation(len(pets.train))
-    for count in FEW:
+    for count in FEW_COUNTS:
         train = pets.train.select(np.sort(order[:count]))
         epochs = round(FEW_STEPS / len(Batches(train, BASE.batch_size)))
         for title, change in FEW_CHANGES.items():
@@ -149,65 +152,74 @@ def study_few(pets, seed):
 
 
 def study_seam(pets, seed):
-    """A row a recipe and a place of the seam: does a network look for the step in colour that
-    ``augment.recolor_independently`` leaves, and follow it where it is wrong?
+    """A row for each recipe and position of the seam, scored on the true masks.
 
-    Scored on the true masks, whatever the place.
+    The seam is the step in color that ``augment.recolor_independently`` leaves. Does a network
+    trained with it follow the seam even where it is not the outline?
     """
     test = pets.test.select(slice(None, None, max(1, len(pets.test) // SEAM_IMAGES)))
-    places = {
+    splits = {
         "none": test,
-        "outline": seamed(test, test.masks, seed),
-        "beside it": seamed(test, np.roll(test.masks, SEAM_MOVED, axis=2), seed),
+        "outline": with_seam(test, test.masks, seed),
+        "beside it": with_seam(test, np.roll(test.masks, SEAM_SHIFT, axis=2), seed),
     }
     for name in (BASE.name, f"{BASE.name}-augmentation-apart"):
         recipe = recipes.find(name)
         model, _ = recipes.fit(recipe, seed, pets.train)
-        for place, split in places.items():
-            found = scores.score(model, split)
-            yield {"recipe": asdict(recipe), "seam": place, "images": len(split), "test": found}
+        for seam, split in splits.items():
+            yield {
+                "recipe": asdict(recipe),
+                "seam": seam,
+                "images": len(split),
+                "test": scores.score(model, split),
+            }
 
 
-def seamed(split, masks, seed):
-    """A split whose images are recoloured apart along the outlines of some masks."""
+def with_seam(split, masks, seed):
+    """The split with animal and background, as these masks divide them, recolored separately."""
     images = np.asarray(split.images, "float32")
     rng = np.random.default_rng(seed)
-    changed = augment.recolor_independently(images, masks, rng, augment.Strength())
-    changed = ops.convert_to_numpy(changed).round().astype("uint8")
-    return replace(split, images=changed)
+    recolored = augment.recolor_independently(images, masks, rng, augment.Strength())
+    recolored = ops.convert_to_numpy(recolored).round().astype("uint8")
+    return replace(split, images=recolored)
 
 
 def study_depths(pets, seed):
-    """A row a depth: UNet++ cut off after its training, and the whole, which is depth 0."""
+    """A row per depth: UNet++ pruned to it after training; depth 0 is the whole network."""
     recipe = recipes.find("short-unetpp")
     model, _ = recipes.fit(recipe, seed, pets.train)
-    parts = [model, *(unetpp.pruned(model, depth) for depth in (1, 2, 3, 4))]
-    for depth, (part, price) in enumerate(zip(parts, costs(parts), strict=True)):
-        found = scores.score(part, pets.test)
-        yield {"recipe": asdict(recipe), "depth": depth, **price, "test": found}
+    models = [model, *(unetpp.pruned(model, depth) for depth in (1, 2, 3, 4))]
+    for depth, (pruned, cost) in enumerate(zip(models, costs(models), strict=True)):
+        test = scores.score(pruned, pets.test)
+        yield {"recipe": asdict(recipe), "depth": depth, **cost, "test": test}
 
 
 def study_cost(pets, seed):
-    """A row a recipe of ``COSTED``, and a row a pruned network: size, time to predict an image and
-    to train on one.
+    """A row per recipe of ``COST_RECIPES`` and per pruned network: its size, and the time to
+    predict one image and to train on one.
 
-    Untrained: weights do not change the time. Trained as by its recipe, with its batches' making.
+    The models are untrained, since weights do not change the time. A training step follows the
+    recipe and includes making the batch.
     """
-    found = [recipes.find(name) for name in COSTED]
-    models = [recipes.build(recipe, seed) for recipe in found]
+    cost_recipes = [recipes.find(name) for name in COST_RECIPES]
+    models = [recipes.build(recipe, seed) for recipe in cost_recipes]
     for share in SHARES[1:]:
-        found.append(replace(BASE, name=pruned_name(share)))
+        cost_recipes.append(replace(BASE, name=pruned_name(share)))
         models.append(pruning.prune(recipes.build(BASE, seed), share))
-    prices = costs(models)  # before training, which changes the models
-    pairs = zip(found, models, strict=True)
-    steps = export.in_turns([training_step(recipe, model, pets.train) for recipe, model in pairs])
-    for recipe, price, step in zip(found, prices, steps, strict=True):
-        yield {"recipe": asdict(recipe), **price, "ms to train": step / recipe.batch_size}
+    model_costs = costs(models)  # before training, which changes the models
+    step_times = export.median_milliseconds(
+        [
+            training_step(recipe, model, pets.train)
+            for recipe, model in zip(cost_recipes, models, strict=True)
+        ]
+    )
+    for recipe, cost, ms in zip(cost_recipes, model_costs, step_times, strict=True):
+        yield {"recipe": asdict(recipe), **cost, "ms to train": ms / recipe.batch_size}
 
 
 def training_step(recipe, model, train):
-    """A function that makes the next batch of a training and learns from it."""
+    """A function that makes the next batch and trains on it."""
     train_ds = Batches(train, recipe.batch_size, seed=0, augmented=recipes.augmentation(recipe))
     model.compile(recipes.optimizer(recipe, model, train_ds), recipes.loss(recipe))
-    numbers = itertools.cycle(range(len(train_ds)))
-    return lambda: model.train_on_batch(*train_ds[next(numbers)])
+    indices = itertools.cycle(range(len(train_ds)))
+    return lambda: model.train_on_batch(*train_ds[next(indices)])

@@ -1,10 +1,9 @@
-"""Tuning: settings of a recipe are searched for, on validation images alone.
+"""Hyperparameter search for a recipe, scored on validation images only.
 
-The search is Optuna's (Akiba et al. 2019, arXiv:1907.10902) with its tree-structured Parzen
-estimator (Bergstra et al. 2011): the first is the recipe as it is, those up to the tenth are drawn
-at random, and the next ones where good trials have been denser than bad ones. The test split is
-never looked at. Each trial is kept in a file as it ends, and an interrupted search goes on where
-it was.
+Optuna (Akiba et al. 2019, arXiv:1907.10902) searches with its tree-structured Parzen estimator
+(Bergstra et al. 2011): the first trial is the unchanged recipe, the next nine are drawn at random,
+and later ones where good trials have been denser than bad ones. The test split is never used. Each
+finished trial is saved to a file, and an interrupted search resumes from it.
 """
 
 import hashlib
@@ -15,7 +14,7 @@ from labkit import data, training
 from labkit.analysis import scores
 from labkit.experiments import recipes
 
-# Settings of a recipe, lowest and highest. Those above 0 are searched by their logarithm.
+# Limits (low, high) of numeric settings. Ranges above 0 are searched on a logarithmic scale.
 SPACE = {
     "learning_rate": (2e-4, 1e-2),
     "encoder_rate": (0.03, 1.0),
@@ -25,21 +24,22 @@ SPACE = {
 
 
 def search(recipe, split, trials, space=SPACE, seed=0):
-    """Try settings of a recipe until there are ``trials``; the first one is the recipe as it is.
+    """Try settings of a recipe until there are ``trials``; the first is the unchanged recipe.
 
     Args:
         recipe: a ``labkit.experiments.recipes.Recipe`` with a short budget.
-        split: the train split, a tenth of which is held out to score on.
-        trials: how many, with those that an earlier call made.
+        split: the train split; a tenth of it is held out for validation.
+        trials: total number, including those of earlier calls.
         space: limits (low, high) by the name of a numeric setting.
         seed: of the search and of each training.
 
     Returns:
-        A pandas table, a line a trial in their order: the settings and ``mean IoU`` on the
-        validation images, 0 for settings with which the loss stopped being a number.
+        A pandas table, one row per trial in order: the settings and ``mean IoU`` on the validation
+        images, which is 0 for a training that diverged.
 
     Raises:
-        ValueError: for fewer than one trial, or limits of something that is no number.
+        ValueError: for fewer than one trial, a setting that is not a number, or limits that exclude
+            the recipe's own value.
         ImportError: if Optuna is not installed.
     """
     check(recipe, trials, space)
@@ -56,48 +56,53 @@ def search(recipe, split, trials, space=SPACE, seed=0):
         study.enqueue_trial({name: getattr(recipe, name) for name in space})
     requeue_interrupted(study)
 
-    def try_one(trial):
-        variant = suggested(recipe, trial, space)
+    def objective(trial):
+        variant = suggest_recipe(recipe, trial, space)
         try:
             model, trained = recipes.fit(variant, seed, train)
-        except training.Diverged as bad:  # a result too; without one these settings came up again
-            shutil.rmtree(bad.folder)
+        except training.Diverged as error:  # a bad score keeps the search away from such settings
+            shutil.rmtree(error.folder)
             return 0.0
-        value = scores.score(model, val)["mean IoU"]
-        shutil.rmtree(trained.folder)  # the score is all that is wanted
-        return value
+        mean_iou = scores.score(model, val)["mean IoU"]
+        shutil.rmtree(trained.folder)  # only the score is needed
+        return mean_iou
 
-    while (done := len(finished(study))) < trials:
+    while (done := len(finished_trials(study))) < trials:
         print(f"trial {done + 1} of {trials}", flush=True)
-        # Seeded by the number of the trial: a search that goes on draws what it would have drawn.
+        # Seeded by the trial's number, so that a resumed search draws the same settings.
         study.sampler = optuna.samplers.TPESampler(seed=1000 * seed + done)
-        study.optimize(try_one, n_trials=1)
-    return table(study)
+        study.optimize(objective, n_trials=1)
+    return trials_table(study)
 
 
 def optuna_here():
-    """The package; raises ImportError, with the remedy, where it is missing."""
+    """The module optuna; raises ImportError with installation advice if it is missing."""
     try:
         import optuna
     except ImportError as error:
-        raise ImportError("the search is made by Optuna: pip install optuna") from error
+        raise ImportError("the search needs Optuna: pip install optuna") from error
     return optuna
 
 
 def check(recipe, trials, space):
-    """Raise ValueError for what can't be searched."""
+    """Raise ValueError for arguments that ``search`` cannot use."""
     if trials < 1:
-        raise ValueError(f"trials is {trials}: make at least 1")
+        raise ValueError(f"trials is {trials}: use 1 or more")
     for name, (low, high) in space.items():
         value = getattr(recipe, name, None)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{name!r} is {value!r} in recipe {recipe.name!r}: search for numbers")
+            raise ValueError(
+                f"{name!r} is {value!r} in recipe {recipe.name!r}: only numbers can be searched"
+            )
         if not 0 <= low <= value <= high:
-            raise ValueError(f"{name} is {value}, which its limits {low} to {high} leave out")
+            raise ValueError(
+                f"{name} is {value} in recipe {recipe.name!r}, outside its limits {low} to {high}: "
+                "use limits of 0 or more that include it"
+            )
 
 
-def suggested(recipe, trial, space):
-    """The recipe with a trial's settings."""
+def suggest_recipe(recipe, trial, space):
+    """The recipe with the settings that Optuna suggests for a trial."""
     return replace(
         recipe,
         **{
@@ -108,20 +113,20 @@ def suggested(recipe, trial, space):
 
 
 def journal(recipe, train, space, seed):
-    """The file of a search, in the folder of runs; its name stands for all that shapes it."""
+    """Optuna's storage of a search: a file in the runs folder, named after all that shapes it."""
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
     every = slice(None, None, max(1, len(train) // 16))
-    shape = repr((asdict(recipe), space, seed, len(train))).encode()
-    code = hashlib.sha256(shape + train.images[every].tobytes()).hexdigest()[:8]
+    arguments = repr((asdict(recipe), space, seed, len(train))).encode()
+    code = hashlib.sha256(arguments + train.images[every].tobytes()).hexdigest()[:8]
     folder = training.runs_folder()
     folder.mkdir(parents=True, exist_ok=True)
     return JournalStorage(JournalFileBackend(str(folder / f"search-{recipe.name}-{code}.log")))
 
 
 def requeue_interrupted(study):
-    """Queue again what was being tried when an earlier call was interrupted."""
+    """Queue again the trials that an interruption left running."""
     from optuna.trial import TrialState
 
     for trial in study.get_trials(states=[TrialState.RUNNING]):
@@ -129,16 +134,16 @@ def requeue_interrupted(study):
         study.enqueue_trial(trial.params)
 
 
-def finished(study):
-    """The trials that have a score, oldest first."""
+def finished_trials(study):
+    """The trials with a score, oldest first."""
     from optuna.trial import TrialState
 
     return study.get_trials(states=[TrialState.COMPLETE])
 
 
-def table(study):
-    """Settings and score of each finished trial, a line each."""
+def trials_table(study):
+    """Settings and score of each finished trial, as a pandas table."""
     import pandas as pd
 
-    lines = [trial.params | {"mean IoU": trial.value} for trial in finished(study)]
-    return pd.DataFrame(lines).rename_axis("trial")
+    rows = [trial.params | {"mean IoU": trial.value} for trial in finished_trials(study)]
+    return pd.DataFrame(rows).rename_axis("trial")

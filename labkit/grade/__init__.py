@@ -1,5 +1,5 @@
-"""Grading a class: notebooks that strangers wrote, run where they can do no harm.
+"""Grading a class: runs untrusted notebooks in a sandbox and judges their answers outside.
 
-``sandbox`` isolates, ``worker`` runs one notebook inside, ``session`` asks it from outside what its
-functions give. Whoever judges sits outside: an answer that comes out is data, and never code.
+``sandbox`` isolates a process, ``worker`` runs one notebook inside it, and ``session`` requests the
+results of the notebook's functions. They arrive as data, never as code.
 """

@@ -1,7 +1,7 @@
-"""A lab's zip for otter-grader, which is what Gradescope runs, and ``otter grade`` in Docker.
+"""Zip files for otter-grader, which Gradescope and ``otter grade`` (in Docker) run.
 
-otter runs a notebook and then, in the same process, a test file for each task. ``ask`` is what
-those files call. labkit travels in the zip, so the checks are those of the teacher's clone.
+otter runs a notebook and then, in the same process, a test file for each task, which calls ``ask``.
+The zip contains labkit, so the checks are those of the teacher's clone.
 """
 
 import importlib.util
@@ -15,8 +15,8 @@ from pathlib import Path
 from labkit.grade.container import pins
 from labkit.grade.tasks import hidden_tasks, tasks_of, withheld
 
-HIDDEN = Path(__file__).with_name("hidden.py")  # in a zip with hidden checks alone
-CONFIG = {  # each task's answer, once, and at once
+HIDDEN = Path(__file__).with_name("hidden.py")  # exists only in zips with hidden checks
+CONFIG = {  # show each task's answer once and immediately
     "show_all_public": True,
     "show_hidden": True,
     "force_public_test_summary": False,
@@ -47,19 +47,19 @@ def check(env):
 
 
 class NotPassed(Exception):
-    """What a student is told; otter shows the text of an error."""
+    """Raised for a task that is not done; otter shows its text to the student."""
 
 
 def write(lab, to, hidden=None):
-    """Write the zip of a lab; returns its path.
+    """Write the zip of a lab and return its path.
 
     Args:
         lab: a module of ``labkit.check``, such as "metrics".
         to: folder for LAB.zip.
-        hidden: a Python file with more tasks.
+        hidden: a Python file with hidden checks for tasks of the lab.
 
     Raises:
-        ValueError: if otter is not installed or fails, or the hidden tasks are not the lab's.
+        ValueError: if otter is not installed or fails, or a hidden task is not one of the lab's.
     """
     if importlib.util.find_spec("otter") is None:
         raise ValueError('otter-grader is not here: pip install "otter-grader>=7,<8"')
@@ -70,19 +70,20 @@ def write(lab, to, hidden=None):
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         otter = [sys.executable, "-m", "otter", "generate", "--python-version", python]
         command = [*otter, "--output-path", str(path), "labkit"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        raise ValueError(f"otter generate failed: {done.stderr.strip()}")
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if result.returncode:
+        raise ValueError(f"otter generate failed: {result.stderr.strip()}")
     return path
 
 
 def stage(folder, lab, hidden=None):
-    """Lay out what ``otter generate`` looks for: tests, configuration, requirements, labkit."""
+    """Write the input of ``otter generate``: tests, configuration, requirements, labkit."""
     tasks = tasks_of(lab)
-    more = hidden_tasks(hidden, tasks) if hidden else {}
+    hidden_by_number = hidden_tasks(hidden, tasks) if hidden else {}
     (folder / "tests").mkdir()
     for number, task in tasks.items():
-        test = TEST.format(lab=lab, number=number, name=task.name, hidden=number in more)
+        is_hidden = number in hidden_by_number
+        test = TEST.format(lab=lab, number=number, name=task.name, hidden=is_hidden)
         (folder / "tests" / f"{number}.py").write_text(test)
     (folder / "otter_config.json").write_text(json.dumps(CONFIG))
     (folder / "requirements.txt").write_text("\n".join(pins()))
@@ -96,18 +97,18 @@ def stage(folder, lab, hidden=None):
 
 
 def ask(lab, number, namespace, hidden=False):
-    """Raise ``NotPassed``, with the answer in words, unless a task of a lab is done.
+    """Raise ``NotPassed`` with the answer as text unless a task of a lab is done.
 
     Args:
-        lab, number: which task.
-        namespace: what the notebook defines, by name.
-        hidden: whether there is a hidden check too.
+        lab, number: of the task.
+        namespace: the notebook's variables by name.
+        hidden: whether the task also has a hidden check.
     """
     tasks = tasks_of(lab)
     task = tasks[number]
-    written = namespace.get(task.name, ...)
-    answer = task(written)
-    if answer.passed and hidden and not hidden_tasks(HIDDEN, tasks)[number](written).passed:
+    value = namespace.get(task.name, ...)
+    answer = task(value)
+    if answer.passed and hidden and not hidden_tasks(HIDDEN, tasks)[number](value).passed:
         answer = withheld(task)
     if not answer.passed:
         raise NotPassed(answer)

@@ -1,9 +1,9 @@
-"""From a folder or a ZIP to submissions: whose they are, and the cells to run.
+"""Submissions in a folder or a ZIP: their students, and the code cells to run.
 
-A learning platform's export is understood by its names: Moodle makes a folder for each student
-("Name_123_assignsubmission_file"), Canvas one file ("name_123_456_title.ipynb", perhaps "LATE").
-Otherwise a student is the first folder, or the file's name where there is none. A folder around
-all of them, such as a computer puts into a ZIP of it, is no student.
+The names in a learning platform's export identify the students: Moodle makes a folder for each
+("Name_123_assignsubmission_file"), Canvas a file ("name_123_456_title.ipynb", perhaps with "LATE").
+Otherwise the student is the first folder, or the file's name if there is none. A folder that
+contains all submissions, such as the top folder of a ZIP, is not a student.
 """
 
 import json
@@ -26,7 +26,7 @@ class Submission:
     """One notebook of one student.
 
     Attributes:
-        student: the name, as the export gives it.
+        student: the name in the export.
         path: the file.
         also: other notebooks of the same student, which are not graded.
     """
@@ -37,12 +37,12 @@ class Submission:
 
 
 class Unreadable(ValueError):
-    """No notebook that could be run; the text says why."""
+    """Raised for a file that cannot be run as a notebook; the text says why."""
 
 
 @contextmanager
 def opened(place):
-    """The folder of submissions: ``place`` itself, or what a ZIP holds, unpacked for the while.
+    """The folder of submissions: ``place`` itself, or a temporary folder with a ZIP's notebooks.
 
     Raises ValueError if there is no such folder or ZIP.
     """
@@ -58,66 +58,66 @@ def opened(place):
 
 
 def unpack(place, folder):
-    """The notebooks of a ZIP and their times, as files under a folder; none is written outside."""
+    """Extract the notebooks of a ZIP, with their times, into a folder and never outside it."""
     with zipfile.ZipFile(place) as packed:
-        kept = [entry for entry in packed.infolist() if entry.filename.endswith(".ipynb")]
-        if sum(entry.file_size for entry in kept) > MOST_UNPACKED:
+        notebooks = [entry for entry in packed.infolist() if entry.filename.endswith(".ipynb")]
+        if sum(entry.file_size for entry in notebooks) > MOST_UNPACKED:
             raise ValueError(f"{place} holds more than {MOST_UNPACKED / 1024**3:g} GB: unpack it")
-        for entry in kept:
-            path = packed.extract(entry, folder)  # takes ".." and absolute paths out of names
+        for entry in notebooks:
+            path = packed.extract(entry, folder)  # removes ".." and absolute paths from names
             changed = time.mktime((*entry.date_time, 0, 0, -1))
             os.utime(path, (changed, changed))
 
 
 def submissions(folder):
-    """Every student's notebook below a folder, sorted by name.
+    """The submission of every student in a folder, sorted by name.
 
-    Of several notebooks the one that was changed last counts. Raises ValueError if there is none.
+    Of several notebooks, the last modified one counts. Raises ValueError if there are none.
     """
     folder = Path(folder)
-    inside = [path.relative_to(folder) for path in sorted(folder.rglob("*.ipynb"))]
-    inside = [path for path in inside if not any(map(left_out, path.parts))]
-    if not inside:
+    paths = [path.relative_to(folder) for path in sorted(folder.rglob("*.ipynb"))]
+    paths = [path for path in paths if not any(map(left_out, path.parts))]
+    if not paths:
         raise ValueError(f"no notebook (.ipynb) is in {folder}")
-    around = folders_around(inside)
+    around = folders_around(paths)
     by_student = {}
-    for path in inside:
+    for path in paths:
         by_student.setdefault(student_of(path, around), []).append(folder / path)
-    found = []
-    for student, paths in sorted(by_student.items()):
-        last, *others = sorted(paths, key=lambda path: (path.lstat().st_mtime, path), reverse=True)
-        found.append(Submission(student, last, tuple(others)))
-    return found
+    result = []
+    for student, files in sorted(by_student.items()):
+        last, *others = sorted(files, key=lambda path: (path.lstat().st_mtime, path), reverse=True)
+        result.append(Submission(student, last, tuple(others)))
+    return result
 
 
 def left_out(name):
-    """Whether a file or folder is a program's own: a checkpoint, what a Mac adds to a ZIP."""
+    """Whether a file or folder is not a submission: a checkpoint, or metadata in a Mac's ZIP."""
     return name.startswith((".", "__MACOSX"))
 
 
 def folders_around(paths):
-    """How many folders lie around several notebooks, one in the other: they name no student."""
+    """Number of nested folders that contain all notebooks, and so name no student."""
     if len(paths) == 1:
         return 0
     return len(Path(os.path.commonpath([path.parent for path in paths])).parts)
 
 
 def student_of(path, around=0):
-    """A student's name from where the notebook lies, the first folders ``around`` it left out."""
+    """The student's name in a notebook's path, ignoring its first ``around`` folders."""
     for name in path.parts[:-1]:
         if MOODLE.search(name):
             return MOODLE.sub("", name).strip()
-    own = path.parts[around:]
-    if len(own) > 1:
-        return own[0].strip()
+    parts = path.parts[around:]
+    if len(parts) > 1:
+        return parts[0].strip()
     canvas = re.fullmatch(r"(.+?)_(?:LATE_)?\d+_\d+_.*", path.stem)
     return (canvas.group(1) if canvas else path.stem).strip()
 
 
 def code_cells(path):
-    """Sources of the code cells of a notebook, also one of the old format 3.
+    """Sources of the code cells of a notebook in format 3 or 4.
 
-    Cells may lack anything but their source. Raises ``Unreadable`` with the reason.
+    Cells need no keys but their source. Raises ``Unreadable`` with the reason.
     """
     notebook = read(path)
     try:
@@ -133,13 +133,13 @@ def code_cells(path):
 
 
 def source_of(cell):
-    """The text of a cell, which a file may hold line by line."""
+    """The source of a cell as one string; files may store it as a list of lines."""
     source = cell.get("source", cell.get("input", ""))
     return source if isinstance(source, str) else "".join(source)
 
 
 def read(path):
-    """What the file of a notebook holds, a dict."""
+    """The content of a notebook file, a dict."""
     if path.is_symlink() or not path.is_file():
         raise Unreadable("it is a link or no file, not a notebook")
     if path.stat().st_size > MOST:
@@ -150,9 +150,9 @@ def read(path):
     if text.lstrip().startswith("<"):
         raise Unreadable("it is a web page, not the notebook: download the .ipynb file itself")
     try:
-        found = json.loads(text)
+        notebook = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"it is no notebook: {str(error)[:200]}") from error
-    if not isinstance(found, dict) or not {"cells", "worksheets"} & found.keys():
+    if not isinstance(notebook, dict) or not {"cells", "worksheets"} & notebook.keys():
         raise Unreadable("it is no notebook: there are no cells")
-    return found
+    return notebook

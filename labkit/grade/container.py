@@ -1,7 +1,7 @@
-"""The sandbox on machines without bubblewrap, such as a Mac: a Docker container a submission.
+"""The sandbox on machines without bubblewrap, such as a Mac: one Docker container per submission.
 
-Its image holds the packages that ``labkit`` needs, in the versions that this Python has. ``labkit``
-itself is shown to it read-only, and nothing else of this machine.
+The image contains the packages that ``labkit`` needs, in the installed versions. ``labkit`` itself
+is mounted read-only, and nothing else of this machine.
 """
 
 import hashlib
@@ -30,24 +30,24 @@ LABEL = "labkit-grade"
 
 
 def check():
-    """Raise ``Unsafe``, with the remedy, unless Docker can isolate here; make its image."""
+    """Raise ``Unsafe`` with a remedy unless Docker can isolate; build the image if needed."""
     if shutil.which("docker") is None:
         raise Unsafe("Docker is not here (docs.docker.com/get-docker)")
-    if (found := docker("info")).returncode:
-        raise Unsafe(f"Docker does not run: {found.stderr.strip()}")
-    # Of a grader that was killed; what runs stays.
+    if (result := docker("info")).returncode:
+        raise Unsafe(f"Docker does not run: {result.stderr.strip()}")
+    # Stopped containers remain if a grader is killed.
     docker("container", "prune", "--force", "--filter", f"label={LABEL}")
     if not image_is_here():
         print("Making an image for Docker, once: some minutes.", file=sys.stderr)
-        found = docker("build", "--tag", image(), "-", input=dockerfile())
-        if found.returncode:
-            why = "\n".join((found.stdout + found.stderr).splitlines()[-5:])
-            raise Unsafe(f"Docker can't make the image:\n{why}")
+        result = docker("build", "--tag", image(), "-", input=dockerfile())
+        if result.returncode:
+            log = "\n".join((result.stdout + result.stderr).splitlines()[-5:])
+            raise Unsafe(f"Docker can't make the image:\n{log}")
     try_out()
 
 
 def try_out():
-    """Raise ``Unsafe`` unless a container starts and sees labkit: else each submission failed."""
+    """Raise ``Unsafe`` unless a container can import labkit; else every submission would fail."""
     name = new_name()
     command = [
         *isolation(name, Limits())[1:],
@@ -56,29 +56,32 @@ def try_out():
         "-c",
         "import labkit.grade.worker",
     ]
-    found = docker(*command)
+    result = docker(*command)
     docker("rm", "--force", name)
-    if found.returncode:
-        raise Unsafe(f"Docker can't isolate here: {found.stderr.strip()}")
+    if result.returncode:
+        raise Unsafe(f"Docker can't isolate here: {result.stderr.strip()}")
 
 
 def image_is_here():
     return docker("image", "inspect", image()).returncode == 0
 
 
-def docker(*words, **options):
-    return subprocess.run(["docker", *words], capture_output=True, text=True, **options)
+def docker(*arguments, **options):
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, **options)
 
 
 def pins():
-    """What labkit depends on, in the versions that are installed here: "keras==3.15.1", ..."""
-    needed = map(Requirement, metadata.requires("labkit"))
-    kept = [one.name for one in needed if not one.marker or one.marker.evaluate({"extra": ""})]
-    return [pin(name) for name in kept]
+    """The installed versions of labkit's dependencies: "keras==3.15.1", ..."""
+    requirements = map(Requirement, metadata.requires("labkit"))
+    return [
+        pin(requirement.name)
+        for requirement in requirements
+        if not requirement.marker or requirement.marker.evaluate({"extra": ""})
+    ]
 
 
 def pin(name):
-    """A package in the version that is installed here; of TensorFlow, the build that is."""
+    """A package with its installed version; for TensorFlow, possibly the CPU build."""
     try:
         return f"{name}=={metadata.version(name)}"
     except metadata.PackageNotFoundError:
@@ -88,26 +91,26 @@ def pin(name):
 
 
 def dockerfile():
-    """What the image is made of."""
+    """The text of the Dockerfile."""
     version = ".".join(map(str, sys.version_info[:2]))
     return f"FROM python:{version}-slim\nRUN pip install --no-cache-dir {' '.join(pins())}\n"
 
 
 def image():
-    """The image's name, which stands for its content."""
+    """The image's name, with a hash of the Dockerfile."""
     return f"{LABEL}:{hashlib.sha256(dockerfile().encode()).hexdigest()[:12]}"
 
 
 def new_name():
-    """Of a container."""
+    """A unique name for a container."""
     return f"{LABEL}-{uuid.uuid4().hex}"
 
 
 class Container(Sandbox):
-    """A ``Sandbox`` made by Docker."""
+    """A ``Sandbox`` in a Docker container."""
 
     own = 1  # Docker's own init
-    pause = 0.3  # a look is a command of Docker's
+    pause = 0.3  # each check runs a docker command
 
     def start(self, module):
         self.name = new_name()
@@ -116,17 +119,17 @@ class Container(Sandbox):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl+C is for the grader, which tidies up
+            start_new_session=True,  # only the grader gets Ctrl+C, and it cleans up
         )
 
     def used(self):
         lines = docker("top", self.name, "-eo", "pid,time,rss").stdout.splitlines()[1:]
         table = [line.split() for line in lines]
-        computed = sum(seconds(time) for _, time, _ in table)
-        return len(table) - self.own, computed, 1024 * sum(int(rss) for *_, rss in table)
+        cpu_time = sum(seconds(time) for _, time, _ in table)
+        return len(table) - self.own, cpu_time, 1024 * sum(int(rss) for *_, rss in table)
 
     def end(self, why=None):
-        if self.ended is None and self.out_of_memory():  # the kernel was first
+        if self.ended is None and self.out_of_memory():  # killed by the kernel
             why = f"took more than {self.limits.memory / 1024**3:.1f} GB of memory"
         self.ended = self.ended or why
         docker("rm", "--force", self.name)
@@ -137,11 +140,11 @@ class Container(Sandbox):
 
 
 def isolation(name, limits):
-    """The command before the image's name."""
+    """The ``docker run`` command up to the image's name."""
     words = ["docker", "run", "--interactive", "--init", "--name", name, "--label", LABEL]
     words += ["--network", "none", "--read-only", "--cap-drop", "ALL", "--ipc", "private"]
     words += ["--security-opt", "no-new-privileges", "--user", f"{NOBODY}:{NOBODY}"]
-    memory = f"{limits.memory + 2 * limits.disk}"  # files in memory count here
+    memory = f"{limits.memory + 2 * limits.disk}"  # files in tmpfs count as memory
     words += ["--memory", memory, "--memory-swap", memory, "--pids-limit", str(THREADS)]
     words += ["--ulimit", "core=0", "--ulimit", f"fsize={limits.disk}"]
     words += ["--ulimit", f"nofile={FILES}"]
@@ -155,7 +158,7 @@ def isolation(name, limits):
 
 
 def seconds(text):
-    """Seconds from what ps says: "01:02", "00:01:02" or "1-00:01:02"."""
+    """Seconds from the time format of ps: "01:02", "00:01:02" or "1-00:01:02"."""
     days, _, rest = text.rpartition("-")
     total = 0
     for part in re.findall(r"\d+", rest):

@@ -1,4 +1,4 @@
-"""A whole class: every submission graded, results kept, the report written."""
+"""Grades every submission of a class, saves the results and writes the report."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -16,47 +16,49 @@ from labkit.grade.tasks import hidden_tasks, tasks_of
 
 
 def grade_class(source, lab, to, hidden=None, jobs=2, limits=Limits(), no_sandbox=False):
-    """Grade the notebooks in a folder or a ZIP; returns the ``GradeResult``, one a student.
+    """Grade the notebooks in a folder or a ZIP; returns a ``GradeResult`` for each student.
 
-    What was graded to its end before, by the same checks, is taken from ``to``, so an interrupted
-    call goes on and late work is added. Writes grades.csv and report.html there.
+    Writes grades.csv and report.html to ``to``. Results that the same checks saved there before are
+    loaded, so another call resumes an interrupted one and adds late work.
 
     Args:
         source: the folder or ZIP.
         lab: a module of ``labkit.check``, such as "metrics".
         to: folder for results.
-        hidden: a Python file with more tasks.
-        jobs: submissions at the same time.
+        hidden: a Python file with hidden checks for tasks of the lab.
+        jobs: number of submissions graded at the same time.
         limits: for each submission.
-        no_sandbox: run the notebooks without isolation where there is none.
+        no_sandbox: run the notebooks without isolation if none is available.
 
     Raises:
         ValueError: if there is nothing to grade.
-        sandbox.Unsafe: if submissions can't be isolated here.
+        sandbox.Unsafe: if submissions can't be isolated on this machine.
     """
     backend = select_backend(no_sandbox)
     tasks = tasks_of(lab)
-    more = hidden_tasks(hidden, tasks) if hidden else {}
-    kept = Path(to) / "kept"
-    kept.mkdir(parents=True, exist_ok=True)
+    hidden_by_number = hidden_tasks(hidden, tasks) if hidden else {}
+    cache = Path(to) / "kept"
+    cache.mkdir(parents=True, exist_ok=True)
     with collect.opened(source) as folder:
-        found = collect.submissions(folder)
-        files = [kept / f"{fingerprint(one, lab, hidden)}.json" for one in found]
-        each = dict(zip(files, found, strict=True))  # of equal notebooks one is graded
+        submissions = collect.submissions(folder)
+        files = [cache / f"{fingerprint(s, lab, hidden)}.json" for s in submissions]
+        by_file = dict(zip(files, submissions, strict=True))  # equal notebooks are graded once
 
         def result_of(file):
-            return load(file) or save(file, grade(each[file], lab, more, limits, backend))
+            return load(file) or save(
+                file, grade(by_file[file], lab, hidden_by_number, limits, backend)
+            )
 
         with ThreadPoolExecutor(jobs) as pool:
-            graded = list(tqdm(pool.map(result_of, each), total=len(each), unit="notebook"))
-    by_file = dict(zip(each, graded, strict=True))
-    results = [named(by_file[file], one) for file, one in zip(files, found, strict=True)]
+            graded = list(tqdm(pool.map(result_of, by_file), total=len(by_file), unit="notebook"))
+    graded_by_file = dict(zip(by_file, graded, strict=True))
+    results = [named(graded_by_file[f], s) for f, s in zip(files, submissions, strict=True)]
     report.write(results, tasks, to)
     return results
 
 
 def named(result, submission):
-    """A notebook's result as that of this submission, whose other notebooks are noted."""
+    """The result with the submission's student, and a note on ungraded notebooks."""
     also = len(submission.also)
     note = f"{also} more notebook{'s' if also > 1 else ''}, not graded"
     notes = (note, *result.notes) if also else result.notes
@@ -64,23 +66,23 @@ def named(result, submission):
 
 
 def save(file, result):
-    """Keep a result as JSON, whole or not at all; returns it.
+    """Save a result as JSON in one step and return it.
 
-    A problem is not kept: it may be one of a busy machine, and gone the next time.
+    A result with a problem is not saved: a busy machine may have caused it.
     """
     if result.problem:
         return result
-    work = file.with_suffix(".new")
-    work.write_text(json.dumps(asdict(result)), encoding="utf-8")
-    work.replace(file)
+    partial = file.with_suffix(".new")
+    partial.write_text(json.dumps(asdict(result)), encoding="utf-8")
+    partial.replace(file)
     return result
 
 
 def load(file):
-    """A result that was kept, or None."""
+    """A saved result, or None."""
     if not file.exists():
         return None
-    kept = json.loads(file.read_text(encoding="utf-8"))
-    answers = {number: Answer(**answer) for number, answer in kept.pop("answers").items()}
-    lists = {name: tuple(kept.pop(name)) for name in ("notes", "code")}
-    return GradeResult(**kept, **lists, answers=answers)
+    fields = json.loads(file.read_text(encoding="utf-8"))
+    answers = {number: Answer(**answer) for number, answer in fields.pop("answers").items()}
+    tuples = {name: tuple(fields.pop(name)) for name in ("notes", "code")}
+    return GradeResult(**fields, **tuples, answers=answers)

@@ -1,4 +1,4 @@
-"""The result of one submission: its cells are run in a sandbox, its answers are judged outside."""
+"""Grades one submission: runs its cells in a sandbox and judges its answers outside."""
 
 import hashlib
 import importlib
@@ -13,7 +13,7 @@ from labkit.grade.sandbox import Limits, Sandbox
 from labkit.grade.session import Ended, Session
 from labkit.grade.tasks import tasks_of, withheld
 
-# Ways to ask the checks for the answer, which a teacher wants to know of.
+# Code that may read the answers from the checks; the teacher gets a note.
 PEEKING = re.compile(
     r"\.(reference|mistakes|mutant|verdict)\b|source_of|labkit\.grade|getsource|get_objects"
 )
@@ -21,15 +21,15 @@ PEEKING = re.compile(
 
 @dataclass(frozen=True)
 class GradeResult:
-    """What a submission gets.
+    """The result of a submission.
 
     Attributes:
         student: the name.
         answers: an ``Answer`` for each task, by number.
-        problem: why it could not be run to its end; "" if it could.
-        notes: what a teacher should look at.
+        problem: why the notebook did not run to its end; "" if it did.
+        notes: for the teacher to look at.
         words: the written answers, by number.
-        code: the distinct lines of code, to find copies.
+        code: the distinct lines of code, for comparing submissions.
     """
 
     student: str
@@ -41,36 +41,36 @@ class GradeResult:
 
     @property
     def points(self):
-        """Tasks that are done."""
+        """Number of tasks that are done."""
         return sum(answer.passed for answer in self.answers.values())
 
 
 def grade(submission, lab, hidden=None, limits=Limits(), backend=Sandbox):
-    """The ``GradeResult`` of a submission. Never raises because of what it holds.
+    """The ``GradeResult`` of a submission. No content of a submission makes it raise.
 
     Args:
         submission: a ``collect.Submission``.
         lab: a module of ``labkit.check``, such as "metrics".
-        hidden: more ``Task`` objects by number (``hidden_tasks``); an answer has to pass both.
+        hidden: hidden ``Task`` objects by number (``hidden_tasks``); an answer must pass both.
         limits: of the sandbox.
         backend: as for ``session.Session``.
     """
     tasks = tasks_of(lab)
-    none = {number: Answer(number, task.name, NOT_ATTEMPTED) for number, task in tasks.items()}
+    answers = {number: Answer(number, task.name, NOT_ATTEMPTED) for number, task in tasks.items()}
     try:
         cells = code_cells(submission.path)
     except (Unreadable, OSError) as problem:
-        return GradeResult(submission.student, none, str(problem))
+        return GradeResult(submission.student, answers, str(problem))
     code = tuple(sorted({line.strip() for cell in cells for line in cell.splitlines()} - {""}))
     peeking = sorted({match.group() for match in PEEKING.finditer("\n".join(cells))})
     notes = (f"its code says {', '.join(peeking)}",) if peeking else ()
-    result = GradeResult(submission.student, none, notes=notes, code=code)
-    # Started here: that there is no sandbox is not the submission's fault.
+    result = GradeResult(submission.student, answers, notes=notes, code=code)
+    # Started outside ``run``: a missing sandbox is not the submission's fault.
     return run(result, cells, tasks, lab, hidden or {}, Session(limits, backend))
 
 
 def run(result, cells, tasks, lab, hidden, session):
-    """The same result with answers in it, as far as the submission got."""
+    """The result with the answers that the submission gave before it ended."""
     answers, words, problem = dict(result.answers), {}, ""
     try:
         with session:
@@ -84,10 +84,10 @@ def run(result, cells, tasks, lab, hidden, session):
             ask_hidden(answers, tasks, hidden, session)
     except Ended as error:
         problem = str(error)
-    except Exception as error:  # what comes out may be made to break whoever judges it
+    except Exception as error:  # a submission may return values made to break the judge
         problem = f"its answers can't be judged: {type(error).__name__}"
-    written = {number: text for number, text in words.items() if isinstance(text, str)}
-    return replace(result, answers=answers, problem=problem, words=written)
+    texts = {number: text for number, text in words.items() if isinstance(text, str)}
+    return replace(result, answers=answers, problem=problem, words=texts)
 
 
 def judged(session, task, lab):
@@ -96,10 +96,10 @@ def judged(session, task, lab):
 
 
 def ask_hidden(answers, tasks, hidden, session):
-    """Withhold answers that pass the visible check alone.
+    """Withhold answers that pass only the visible check.
 
-    After all that the report shows: a notebook that remembers hidden cases has no place to tell
-    them. An answer is withheld until its hidden check is passed, as the notebook may end before.
+    Runs last, so that a notebook that stores hidden cases cannot show them in the report. Answers
+    are withheld first, because the notebook may end before its hidden check.
     """
     visible = {number: answers[number] for number in hidden if answers[number].passed}
     answers.update({number: withheld(tasks[number]) for number in visible})
@@ -109,7 +109,7 @@ def ask_hidden(answers, tasks, hidden, session):
 
 
 def fingerprint(submission, lab, hidden_file=None):
-    """Stands for all that a result depends on: the notebook, the checks, the hidden checks."""
+    """A hash of all that a result depends on: the notebook, the checks, the hidden checks."""
     files = [
         submission.path,
         *Path(importlib.import_module("labkit.check").__file__).parent.glob("*.py"),

@@ -1,4 +1,4 @@
-"""Where submissions run: the first of bubblewrap and Docker that is here, else nowhere."""
+"""Chooses how submissions are isolated: with bubblewrap, else Docker, else not at all."""
 
 import os
 import subprocess
@@ -11,13 +11,13 @@ from labkit.grade.sandbox import SETTINGS, Sandbox, Unsafe
 
 
 def select_backend(no_sandbox=False):
-    """A class to make sandboxes with.
+    """The first ``Sandbox`` class that works on this machine.
 
     Args:
-        no_sandbox: give ``Unsandboxed`` where nothing can isolate.
+        no_sandbox: return ``Unsandboxed`` if nothing can isolate.
 
     Raises:
-        Unsafe: if nothing can isolate here; the text has the remedies.
+        Unsafe: if nothing can isolate; the text has the remedies.
     """
     reasons = []
     for module, kind in ((sandbox, Sandbox), (container, container.Container)):
@@ -35,25 +35,25 @@ def select_backend(no_sandbox=False):
 
 
 class Unsandboxed(Sandbox):
-    """No isolation at all, for code that is trusted: a folder of its own, and limits.
+    """No isolation, for trusted code: only a separate folder and limits.
 
-    Those on time, computing, processes and memory hold on Linux; where there is no ``/proc``, as on
-    a Mac, the one on time alone. The disk is limited nowhere.
+    On Linux, the limits on time, CPU time, processes and memory hold; without ``/proc``, as on a
+    Mac, only the one on time. The disk is not limited.
     """
 
     own = 0
 
     def start(self, module):
         self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        mine = {"HOME": self.folder.name, "TMPDIR": self.folder.name}
-        paths = {"PYTHONPATH": str(Path(__file__).parents[2])}
+        variables = {"HOME": self.folder.name, "TMPDIR": self.folder.name}
+        variables["PYTHONPATH"] = str(Path(__file__).parents[2])
         return subprocess.Popen(
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=self.folder.name,
-            env={**os.environ, **SETTINGS, **mine, **paths},
+            env={**os.environ, **SETTINGS, **variables},
             start_new_session=True,
         )
 

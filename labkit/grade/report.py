@@ -1,6 +1,6 @@
-"""What a teacher gets: grades.csv, and one HTML report with a page of feedback for each student.
+"""The teacher's output: grades.csv, and an HTML report with feedback for each student.
 
-Everything that comes from a submission is text here, never HTML.
+Everything from a submission is escaped, so that it is never interpreted as HTML.
 """
 
 import csv
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from labkit.check.answer import INCORRECT, NOT_ATTEMPTED
 
-NEAR = 0.9  # share of the lines that two notebooks have in common, from which on they are copies
+NEAR = 0.9  # share of common lines from which two notebooks count as copies
 STYLE = """
 :root { color-scheme: light dark; }
 body { font-family: sans-serif; max-width: 60em; margin: 1em auto; padding: 0 1em; }
@@ -26,15 +26,15 @@ def write(results, tasks, folder):
     """Write grades.csv and report.html.
 
     Args:
-        results: ``GradeResult``, one a student.
+        results: a ``GradeResult`` for each student.
         tasks: of the lab, by number.
-        folder: where to.
+        folder: for the two files.
     """
     folder = Path(folder)
-    whatever = {"errors": "replace"}  # a submission may hold half a character
-    with open(folder / "grades.csv", "w", newline="", encoding="utf-8-sig", **whatever) as file:
+    replace = {"errors": "replace"}  # a submission may contain half of a surrogate pair
+    with open(folder / "grades.csv", "w", newline="", encoding="utf-8-sig", **replace) as file:
         csv.writer(file).writerows(table(results, tasks))
-    (folder / "report.html").write_text(page(results, tasks), encoding="utf-8", **whatever)
+    (folder / "report.html").write_text(page(results, tasks), encoding="utf-8", **replace)
 
 
 def table(results, tasks):
@@ -48,24 +48,27 @@ def table(results, tasks):
 
 
 def safe(text):
-    """A text that no spreadsheet takes for a formula."""
+    """The text, quoted if a spreadsheet would take it for a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def copies(results):
-    """Pairs of students whose code is nearly the same, and the share that they have in common.
+    """Pairs of students with nearly the same code: (student, student, share of common lines).
 
-    Lines that more than half of the class has are the lab's own, and are left out.
+    Lines that more than half of the class has belong to the lab and are ignored.
     """
-    often = Counter(line for result in results for line in result.code)
-    most = max(2, len(results) / 2)
-    own = {m.student: {line for line in m.code if often[line] <= most} for m in results}
-    found = []
-    for (one, lines), (other, more) in combinations(own.items(), 2):
-        share = len(lines & more) / max(1, len(lines | more))
-        if min(len(lines), len(more)) >= 5 and share >= NEAR:
-            found.append((one, other, share))
-    return sorted(found, key=lambda pair: -pair[2])
+    counts = Counter(line for result in results for line in result.code)
+    limit = max(2, len(results) / 2)
+    own_lines = {
+        result.student: {line for line in result.code if counts[line] <= limit}
+        for result in results
+    }
+    pairs = []
+    for (first, lines), (second, other_lines) in combinations(own_lines.items(), 2):
+        share = len(lines & other_lines) / max(1, len(lines | other_lines))
+        if min(len(lines), len(other_lines)) >= 5 and share >= NEAR:
+            pairs.append((first, second, share))
+    return sorted(pairs, key=lambda pair: -pair[2])
 
 
 def page(results, tasks):
@@ -118,25 +121,25 @@ def near(results):
 
 
 def feedback(result):
-    """What one student may read."""
-    said = [f"<p><b>Problem:</b> {text(result.problem)}.</p>"] if result.problem else []
+    """The feedback for one student."""
+    parts = [f"<p><b>Problem:</b> {text(result.problem)}.</p>"] if result.problem else []
     for answer in result.answers.values():
-        said.append(answer._repr_html_())
+        parts.append(answer._repr_html_())
         if written := (result.words or {}).get(answer.number):
-            said.append(f"<blockquote>{text(written[:5000])}</blockquote>")
+            parts.append(f"<blockquote>{text(written[:5000])}</blockquote>")
     head = f"<h2>{text(result.student)}: {result.points} of {len(result.answers)}</h2>"
-    return f"<section>{head}{''.join(said)}</section>"
+    return f"<section>{head}{''.join(parts)}</section>"
 
 
 def grid(heads, rows):
-    """A table; its cells are HTML already."""
-    first = "".join(f"<th>{head}</th>" for head in heads)
+    """An HTML table; its cells are HTML already."""
+    header = "".join(f"<th>{head}</th>" for head in heads)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<div class='scroll'><table><tr>{first}</tr>{body}</table></div>"
+    return f"<div class='scroll'><table><tr>{header}</tr>{body}</table></div>"
 
 
-def bar(part, whole):
-    return f"<div class='bar' style='width:{8 * part / max(1, whole):.1f}em'></div>"
+def bar(count, total):
+    return f"<div class='bar' style='width:{8 * count / max(1, total):.1f}em'></div>"
 
 
 def text(value):

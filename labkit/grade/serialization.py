@@ -1,4 +1,4 @@
-"""Values as JSON, for the pipe between grader and sandbox: nothing that comes in is executed."""
+"""Values as JSON for the pipe between grader and sandbox; decoding never executes code."""
 
 import base64
 import io
@@ -9,32 +9,32 @@ MOST = 64 * 1024 * 1024  # bytes of one message
 
 
 def encode(value):
-    """A value as what JSON can hold; what has no form of its own becomes {"other": its text}."""
+    """Encode a value for JSON; a value of an unsupported type becomes {"other": its text}."""
     if value is None or isinstance(value, bool | str):
         return {"plain": value}
     if isinstance(value, float) and not isinstance(value, np.generic):
         return {"number": float.__repr__(value)}
-    if isinstance(value, int) and value.bit_length() < 1300:  # ``number`` reads no longer ones
+    if isinstance(value, int) and value.bit_length() < 1300:  # ``number`` refuses longer ones
         return {"number": int.__repr__(value)}
     if isinstance(value, tuple | list):
         kind = "tuple" if isinstance(value, tuple) else "list"
         return {kind: [encode(part) for part in value]}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"dict": {key: encode(part) for key, part in value.items()}}
-    if (found := as_array(value)) is not None:
+    if (array := as_array(value)) is not None:
         file = io.BytesIO()
-        np.save(file, found, allow_pickle=False)
+        np.save(file, array, allow_pickle=False)
         return {"array": base64.b64encode(file.getvalue()).decode()}
     return {"other": text_of(value)}
 
 
 def decode(encoded):
-    """What ``encode`` was given. Raises ValueError for anything that it did not make."""
+    """Decode a value from ``encode``. Raises ValueError for any other input."""
     if not isinstance(encoded, dict) or len(encoded) != 1:
         raise ValueError(f"not an encoded value: {str(encoded)[:80]}")
-    ((kind, held),) = encoded.items()
+    ((kind, content),) = encoded.items()
     try:
-        return DECODE[kind](held)
+        return DECODE[kind](content)
     except (KeyError, TypeError, AttributeError, EOFError, RecursionError) as error:
         raise ValueError(f"not an encoded value: {str(encoded)[:80]}") from error
 
@@ -60,7 +60,7 @@ def plain(value):
 
 
 class Other:
-    """Something that has no form as data; its text is all that is known of it."""
+    """A value of an unsupported type, of which only the text is known."""
 
     def __init__(self, text):
         self.text = str(text)[:500]
@@ -85,18 +85,18 @@ def as_array(value):
     try:
         if hasattr(value, "detach"):  # PyTorch
             value = value.detach().cpu()
-        found = np.asarray(value)
-    except Exception:  # whatever __array__ a student has written
+        array = np.asarray(value)
+    except Exception:  # a student's __array__ may raise anything
         return None
-    return None if found.dtype.hasobject or found.dtype.kind == "V" else found
+    return None if array.dtype.hasobject or array.dtype.kind == "V" else array
 
 
 def text_of(value, how=repr):
-    """The beginning of a value's text, also of one that can't be shown.
+    """The beginning of a value's text, or its type if ``how`` raises.
 
-    As in ``labkit.check.text``, which the worker leaves to the notebook to import.
+    As in ``labkit.check.text``, which the worker leaves for the notebook to import.
     """
     try:
         return how(value)[:500]
-    except Exception:  # whatever __repr__ a student has written
+    except Exception:  # a student's __repr__ may raise anything
         return f"something of type {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""One submission in its sandbox, asked from outside."""
+"""Requests from the grader to one submission in its sandbox."""
 
 import builtins
 import json
@@ -10,17 +10,17 @@ from labkit.grade.serialization import MOST, decode, encode
 
 
 class Ended(RuntimeError):
-    """The submission's process is gone, or says what can't be understood; the text says why."""
+    """Raised if the submission's process ended or its reply is invalid; the text says why."""
 
 
 class Session:
-    """A worker in a sandbox; a context manager, at whose end all that runs inside is gone.
+    """A worker in a sandbox, as a context manager that kills all its processes on exit.
 
-    Every method raises ``Ended`` if the submission broke a limit or ended its process.
+    Every method raises ``Ended`` if the submission exceeded a limit or ended its process.
 
     Args:
-        limits: what it may use.
-        backend: where it runs: ``Sandbox``, or a class like it.
+        limits: of the sandbox.
+        backend: ``Sandbox`` or a class with its interface.
     """
 
     def __init__(self, limits=Limits(), backend=Sandbox):
@@ -33,38 +33,40 @@ class Session:
         self.sandbox.end()
 
     def run(self, cells):
-        """Run the source of each cell; its error in a line of text for each, or None."""
-        found = self.ask("run", cells=list(cells))
-        return [None if error is None else str(error)[:500] for error in as_list(found, len(cells))]
+        """Run the source of each cell; returns each cell's error as text, or None."""
+        errors = as_list(self.ask("run", cells=list(cells)), len(cells))
+        return [None if error is None else str(error)[:500] for error in errors]
 
     def outcomes(self, name, task, lab=None):
-        """What the notebook's ``name`` does with the cases of a task.
+        """An ``Outcome`` of the notebook's function ``name`` for each case of a task.
 
         Args:
             name: of the student's function.
             task: a ``labkit.check.Task``.
-            lab: the module of ``labkit.check`` that the task is from; None for a hidden task,
-                whose cases are sent in and whose answers stay outside.
+            lab: the module of ``labkit.check`` with the task; None for a hidden task, whose cases
+                are sent to the worker and whose answers are not.
         """
-        what = {"lab": lab, "number": task.number}
+        request = {"lab": lab, "number": task.number}
         if lab is None:
-            what = {"cases": [encode(case) for case in task.cases]}
-        replies = as_list(self.ask("attempt", name=name, **what), len(task.cases))
+            request = {"cases": [encode(case) for case in task.cases]}
+        replies = as_list(self.ask("attempt", name=name, **request), len(task.cases))
         try:
             return [as_outcome(reply) for reply in replies]
         except (KeyError, TypeError, ValueError) as error:
-            raise Ended("its answers can't be read") from error  # what it says may be a hidden case
+            raise Ended(
+                "its answers can't be read"
+            ) from error  # without the error's text, which may quote a hidden case
 
     def value(self, name):
         """The value of a variable, ``...`` if it is not set."""
-        found = self.ask("value", name=name)
+        encoded = self.ask("value", name=name)
         try:
-            return ... if found is None else decode(found)
+            return ... if encoded is None else decode(encoded)
         except ValueError:
             return ...
 
     def ask(self, do, **request):
-        """One request and its reply, which is not to be trusted."""
+        """Send a request and return its reply, which is untrusted."""
         process = self.sandbox.process
         try:
             process.stdin.write(json.dumps({"do": do, **request}).encode() + b"\n")
@@ -72,32 +74,32 @@ class Session:
             line = process.stdout.readline(MOST)
             if not line.endswith(b"\n"):
                 raise Ended("it answers more than can be read" if len(line) == MOST else self.why())
-            if self.sandbox.ended:  # a reply that was under way
+            if self.sandbox.ended:  # after it had sent this reply
                 raise Ended(self.sandbox.ended)
             return json.loads(line)
         except (OSError, ValueError, RecursionError) as error:
             raise Ended(self.why()) from error
 
     def why(self):
-        """Why there is no reply."""
+        """End the sandbox and return the reason for a missing reply."""
         self.sandbox.end("it ended its process")
         return self.sandbox.ended
 
 
-def as_list(found, length):
-    if not isinstance(found, list) or len(found) != length:
+def as_list(reply, length):
+    if not isinstance(reply, list) or len(reply) != length:
         raise Ended("its answers can't be read")
-    return found
+    return reply
 
 
 def as_outcome(reply):
-    """An ``Outcome`` from a reply."""
+    """The ``Outcome`` in a reply."""
     error = None if reply["error"] is None else as_error(*map(str, reply["error"]))
     return Outcome(decode(reply["value"]), error, bool(reply["changed"]))
 
 
 def as_error(name, text):
-    """An exception of this name and text, made here: one of Python's own, or a plain one."""
+    """An exception of this name and text: a built-in one, or a new subclass of Exception."""
     if name == "NotDone":
         return NotDone("0.0")
     kind = getattr(builtins, name, None)

@@ -1,4 +1,4 @@
-"""The tasks that a lab is graded by: its own, and those that a teacher keeps hidden."""
+"""The tasks of a lab, and the hidden tasks of a teacher."""
 
 import importlib
 import importlib.util
@@ -14,20 +14,20 @@ def tasks_of(lab):
 
 
 def hidden_tasks(path, tasks):
-    """The tasks of a teacher's Python file by number.
+    """The hidden tasks in a teacher's Python file, by number.
 
-    Raises ValueError if it has none, one that is not among the lab's ``tasks``, or one that can't
-    be asked from outside a sandbox.
+    Raises ValueError if there are none, if one is not among the lab's ``tasks``, or if one can't be
+    checked from outside a sandbox.
     """
     spec = importlib.util.spec_from_file_location("hidden", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    found = handin.tasks(module)
-    if not found:
+    hidden = handin.tasks(module)
+    if not hidden:
         raise ValueError(f"{path} defines no labkit.check.Task")
-    if strangers := sorted(found.keys() - tasks.keys()):
-        raise ValueError(f"{path} has task {', '.join(strangers)}, and the lab has no such task")
-    for number, task in found.items():
+    if unknown := sorted(hidden.keys() - tasks.keys()):
+        raise ValueError(f"{path} has task {', '.join(unknown)}, and the lab has no such task")
+    for number, task in hidden.items():
         if not isinstance(task, Task) or not isinstance(tasks[number], Task):
             raise ValueError(
                 f"{path} has task {number}, a question, which a teacher reads: leave it out"
@@ -37,7 +37,7 @@ def hidden_tasks(path, tasks):
                 f"{path} has adapter= in task {number}, which can't run in a sandbox: remove it "
                 "and let the reference return numbers, texts or arrays"
             )
-    return found
+    return hidden
 
 
 def withheld(task):

@@ -1,10 +1,10 @@
-"""Inside the sandbox: run one notebook, then say what its functions give.
+"""Runs one notebook inside the sandbox and returns the results of its functions.
 
     python -m labkit.grade.worker
 
-Reads requests from standard input and answers on what was standard output, a line of JSON each.
-What the notebook prints goes nowhere. Nothing here is trusted from outside: the notebook may have
-changed all of it.
+Reads requests from standard input and replies on the original standard output, one line of JSON
+each. The notebook's own output is discarded. The grader trusts nothing from here, since the
+notebook can change all of it.
 """
 
 import json
@@ -15,9 +15,9 @@ from labkit.grade.serialization import decode, encode, text_of
 
 def main():
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):  # input() finds nothing, and endless output costs nothing
-        os.dup2(nowhere, stream)
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):  # input() gets no data, and endless output takes no memory
+        os.dup2(null, stream)
     work = Work()
     for line in requests:
         request = json.loads(line)
@@ -27,7 +27,7 @@ def main():
 
 
 class Work:
-    """What can be asked for."""
+    """The requests that the worker answers, one method each."""
 
     def __init__(self):
         from IPython.core.interactiveshell import InteractiveShell
@@ -35,21 +35,21 @@ class Work:
         self.shell = InteractiveShell.instance()
 
     def run(self, cells):
-        """Run cells; returns for each what its error was, or None."""
+        """Run cells; returns the error of each as text, or None."""
         return [self.run_cell(source) for source in cells]
 
     def run_cell(self, source):
         try:
             result = self.shell.run_cell(source, store_history=False)
             error = result.error_before_exec or result.error_in_exec
-        except BaseException as found:  # SystemExit and KeyboardInterrupt come through
-            error = found
+        except BaseException as raised:  # IPython lets SystemExit and KeyboardInterrupt pass
+            error = raised
         return None if error is None else ": ".join(name_and_text(error))
 
     def value(self, name):
         """A variable of the notebook, encoded; None if it is not set."""
-        found = self.shell.user_ns.get(name, ...)
-        return None if found is ... else encode(found)
+        value = self.shell.user_ns.get(name, ...)
+        return None if value is ... else encode(value)
 
     def attempt(self, name, cases=None, lab=None, number=None):
         """Outcomes of a function: for given cases, or for those of a task of labkit's own."""

@@ -1,1 +1,1 @@
-"""Methods beyond the standard recipe: adaptive weights, cascades, pruning, exported files."""
+"""Methods beyond the standard recipe: adaptive augmentation, cascades, pruning, exported files."""

@@ -1,7 +1,7 @@
-"""A cascade: a first network finds the animal, a second one looks at that part more closely.
+"""A cascade of two networks: the first finds the animal, the second segments a crop around it.
 
-Both are any models of this course. The second sees each animal cut out of a larger version of its
-photo, so that a small animal fills its whole view; what it says is put back in its place.
+Both can be any model of this course. The second sees each animal cropped from a larger version of
+its photo, so that a small animal fills the whole input; its logits are pasted back into place.
 """
 
 import numpy as np
@@ -10,106 +10,103 @@ from PIL import Image
 
 from labkit import classes, data
 
-MARGIN = 0.15  # of the animal's height and width, kept on each side
+MARGIN = 0.15  # added on each side, as a share of the animal's height and width
 
 
-def boxes(masks, margin=MARGIN):
-    """Where the animals are: float64 ``[N, 4]``, top, left, bottom, right as shares of the side.
+def bounding_boxes(masks, margin=MARGIN):
+    """Bounding boxes of the animals: float64 ``[N, 4]``, (top, left, bottom, right) from 0 to 1.
+
+    A mask with nothing but background gives the box of the whole image.
 
     Args:
-        masks: ``[N, S, S, 1]``, true or predicted; whatever is not background counts.
-        margin: of the animal's size, added on each side as far as the picture goes.
-
-    The whole picture where a mask is background alone.
+        masks: ``[N, S, S, 1]``, true or predicted; every class but background counts.
+        margin: added on each side as a share of the animal's size, clipped at the image's edge.
     """
-    found = []
+    boxes = []
     for mask in np.asarray(masks)[..., 0]:
         rows, columns = (np.flatnonzero((mask != classes.BACKGROUND).any(axis)) for axis in (1, 0))
         if len(rows) == 0:
-            found.append([0.0, 0.0, 1.0, 1.0])
+            boxes.append([0.0, 0.0, 1.0, 1.0])
             continue
-        ends = np.array([rows[0], columns[0], rows[-1] + 1, columns[-1] + 1]) / np.tile(
-            mask.shape, 2
-        )
-        found.append(_widened(ends, margin))
-    return np.array(found)
+        edges = np.array([rows[0], columns[0], rows[-1] + 1, columns[-1] + 1])
+        boxes.append(_add_margin(edges / np.tile(mask.shape, 2), margin))
+    return np.array(boxes)
 
 
-def whole(count):
-    """Boxes ``[N, 4]`` that hold whole pictures."""
+def full_boxes(count):
+    """Boxes ``[N, 4]`` that cover whole images."""
     return np.tile([0.0, 0.0, 1.0, 1.0], (count, 1))
 
 
-def _widened(box, margin):
-    """A box with a margin, inside the picture."""
-    more = margin * np.tile(box[2:] - box[:2], 2) * [-1, -1, 1, 1]
-    return np.clip(box + more, 0, 1)
+def _add_margin(box, margin):
+    """The box enlarged by a margin, clipped to the image."""
+    offsets = margin * np.tile(box[2:] - box[:2], 2) * [-1, -1, 1, 1]
+    return np.clip(box + offsets, 0, 1)
 
 
-def crops(split, found, image_size=128):
-    """What the second network sees: a split of the parts in the boxes, each S x S pixels.
+def crops(split, boxes, image_size=128):
+    """A split of the cropped images and masks, each resized to S x S: input of the second network.
 
     Args:
-        split: a ``labkit.data.Split``, best of larger images than S.
-        found: boxes ``[N, 4]``.
+        split: a ``labkit.data.Split``, ideally of images larger than S.
+        boxes: ``[N, 4]``, from ``bounding_boxes``.
         image_size: S.
     """
-    parts = []
-    for image, mask, box in zip(split.images, split.masks, found, strict=True):
-        image = cut(Image.fromarray(image), box, image_size, Image.Resampling.BILINEAR)
-        mask = cut(Image.fromarray(mask[..., 0]), box, image_size, Image.Resampling.NEAREST)
-        parts.append((image, mask[..., np.newaxis]))
-    images, masks = (np.stack(part) for part in zip(*parts, strict=True))
-    return data.Split(images, masks, split.table)
+    images, masks = [], []
+    for image, mask, box in zip(split.images, split.masks, boxes, strict=True):
+        images.append(crop(Image.fromarray(image), box, image_size, Image.Resampling.BILINEAR))
+        mask = crop(Image.fromarray(mask[..., 0]), box, image_size, Image.Resampling.NEAREST)
+        masks.append(mask[..., np.newaxis])
+    return data.Split(np.stack(images), np.stack(masks), split.table)
 
 
-def cut(picture, box, image_size, resample):
-    """A part of a PIL picture as an array, S x S pixels."""
+def crop(picture, box, image_size, resample):
+    """The part of a PIL picture inside a box, resized to an S x S array."""
     top, left, bottom, right = box
     width, height = picture.size
     edges = (left * width, top * height, right * width, bottom * height)
     return np.asarray(picture.resize((image_size, image_size), resample, box=edges))
 
 
-def paste(logits, parts, found):
-    """Logits of whole pictures ``[N, S, S, C]``, with others in their boxes.
+def paste(logits, crop_logits, boxes):
+    """Logits ``[N, S, S, C]`` of whole images, replaced inside the boxes by those of the crops.
 
-    A pixel belongs to a box if its centre does.
+    A pixel belongs to a box if its center does.
 
     Args:
-        logits: of the whole pictures, ``[N, S, S, C]``.
-        parts: of what is in the boxes, in any resolution, ``[N, P, P, C]``.
-        found: boxes ``[N, 4]``.
+        logits: of the whole images, ``[N, S, S, C]``.
+        crop_logits: of the crops, at any resolution, ``[N, P, P, C]``.
+        boxes: ``[N, 4]``.
     """
-    joined = np.array(logits)
-    side, small = joined.shape[1], parts.shape[1]
-    centres = (np.arange(side) + 0.5) / side
-    for whole, part, (top, left, bottom, right) in zip(joined, parts, found, strict=True):
-        rows = np.flatnonzero((top <= centres) & (centres <= bottom))
-        columns = np.flatnonzero((left <= centres) & (centres <= right))
-        y = (centres[rows] - top) / (bottom - top) * small - 0.5
-        x = (centres[columns] - left) / (right - left) * small - 0.5
-        whole[np.ix_(rows, columns)] = between(part, y, x)
-    return joined
+    pasted = np.array(logits)
+    size, crop_size = pasted.shape[1], crop_logits.shape[1]
+    centers = (np.arange(size) + 0.5) / size
+    for target, source, (top, left, bottom, right) in zip(pasted, crop_logits, boxes, strict=True):
+        rows = np.flatnonzero((top <= centers) & (centers <= bottom))
+        columns = np.flatnonzero((left <= centers) & (centers <= right))
+        y = (centers[rows] - top) / (bottom - top) * crop_size - 0.5
+        x = (centers[columns] - left) / (right - left) * crop_size - 0.5
+        target[np.ix_(rows, columns)] = bilinear(source, y, x)
+    return pasted
 
 
-def between(values, y, x):
-    """Values ``[P, P, C]`` read between their pixels, at rows y and columns x (bilinear)."""
+def bilinear(values, y, x):
+    """Values ``[P, P, C]`` interpolated at rows y and columns x."""
     last = len(values) - 1
-    for axis, places in enumerate((np.clip(y, 0, last), np.clip(x, 0, last))):
-        before = np.floor(places).astype(int)
+    for axis, positions in enumerate((np.clip(y, 0, last), np.clip(x, 0, last))):
+        before = np.floor(positions).astype(int)
         after = np.minimum(before + 1, last)
-        share = (places - before).reshape(-1, *[1] * (2 - axis))
-        values = (1 - share) * values.take(before, axis) + share * values.take(after, axis)
+        weight = (positions - before).reshape(-1, *[1] * (2 - axis))
+        values = (1 - weight) * values.take(before, axis) + weight * values.take(after, axis)
     return values
 
 
 class Cascade:
-    """Two networks that predict together, in the place of one model.
+    """Two networks that predict as one model.
 
     Args:
-        first: a model for images of some size, image -> logits; finds where the animal is.
-        second: a model, trained on parts that were cut out (``crops``); says how it looks there.
+        first: a model, image -> logits, that locates the animal; its input can have any size.
+        second: a model trained on ``crops``.
     """
 
     def __init__(self, first, second):
@@ -118,19 +115,19 @@ class Cascade:
     def predict_on_batch(self, images):
         """Logits float32 ``[B, S, S, C]`` of images ``[B, S, S, 3]`` of any size S."""
         images = np.asarray(images, "uint8")
-        everything = whole(len(images))
-        coarse = self._ask(self.first, images, everything)
-        found = boxes(np.argmax(coarse, axis=-1)[..., np.newaxis])
-        parts = self._ask(self.second, images, found)
+        full = full_boxes(len(images))
+        coarse = self._predict_crops(self.first, images, full)
+        boxes = bounding_boxes(np.argmax(coarse, axis=-1)[..., np.newaxis])
+        fine = self._predict_crops(self.second, images, boxes)
         empty = np.zeros((*images.shape[:3], coarse.shape[-1]), "float32")
-        return paste(paste(empty, coarse, everything), parts, found)
+        return paste(paste(empty, coarse, full), fine, boxes)
 
     @staticmethod
-    def _ask(model, images, found):
-        """Logits of the parts in the boxes, in the size that the model takes."""
-        side = model.input_shape[1]
-        parts = [
-            cut(Image.fromarray(image), box, side, Image.Resampling.BILINEAR)
-            for image, box in zip(images, found, strict=True)
+    def _predict_crops(model, images, boxes):
+        """Logits of the crops at the model's input size."""
+        size = model.input_shape[1]
+        inputs = [
+            crop(Image.fromarray(image), box, size, Image.Resampling.BILINEAR)
+            for image, box in zip(images, boxes, strict=True)
         ]
-        return ops.convert_to_numpy(model.predict_on_batch(np.stack(parts)))
+        return ops.convert_to_numpy(model.predict_on_batch(np.stack(inputs)))

@@ -1,9 +1,9 @@
-"""A trained model as one file that needs neither Keras nor TensorFlow: LiteRT or ONNX.
+"""Export of a trained model to one file that needs neither Keras nor TensorFlow: LiteRT or ONNX.
 
-LiteRT (``.tflite``) runs on phones and small computers, ONNX (``.onnx``) in servers and browsers.
-Either can be *quantised*: numbers of 32 bits are rounded to 16 or 8, so that the file shrinks and,
-where the processor has instructions for them, time does too. ``int8`` rounds what flows through
-the network as well as its weights, and has to see some images to learn which range that needs.
+LiteRT (``.tflite``) runs on phones and small computers, ONNX (``.onnx``) on servers and in
+browsers. Both can be *quantized*: 32-bit numbers are rounded to 16 or 8 bits, which shrinks the
+file and, on processors with matching instructions, saves time. ``int8`` quantizes the activations
+as well as the weights, and needs sample images to calibrate their range.
 Source: Jacob et al. (2018), arXiv:1712.05877.
 """
 
@@ -23,92 +23,94 @@ PRECISIONS = {
     ".tflite": ("float32", "float16", "int8 weights", "int8"),
     ".onnx": ("float32", "int8"),
 }
-ROUNDS = 15  # of measuring times
-NAMES = {".tflite": "LiteRT", ".onnx": "ONNX"}
+ROUNDS = 15  # timing repetitions; the median counts
+FORMAT_NAMES = {".tflite": "LiteRT", ".onnx": "ONNX"}
 
 
 def save(model, path, precision="float32", images=None):
-    """Write a model to a file; returns its path.
+    """Write a model to a file and return its path.
 
     Args:
         model: image ``[B, S, S, 3]`` -> logits ``[B, S, S, C]``.
-        path: its ending says the format: ``.tflite`` or ``.onnx``.
-        precision: one of ``PRECISIONS`` of that format.
-        images: for "int8": some dozens of train images, uint8 ``[N, S, S, 3]``.
+        path: ends in ``.tflite`` or ``.onnx``, which chooses the format.
+        precision: one of that format's ``PRECISIONS``.
+        images: a few dozen train images for "int8", uint8 ``[N, S, S, 3]``.
 
     Raises:
-        ValueError: for an unknown ending or precision, or if images are missing.
-        ImportError: for ONNX without its packages.
+        ValueError: for an unknown file extension or precision, or if "int8" has no images.
+        ImportError: if a package that ONNX needs is not installed.
     """
     path = Path(path)
-    check(path, precision)
+    check_format(path, precision)
     if precision == "int8" and (images is None or len(images) == 0):
-        raise ValueError("int8 has to see some images: give images=train.images[:64]")
+        raise ValueError("int8 needs images to calibrate: pass images=train.images[:64]")
     write = _write_litert if path.suffix == ".tflite" else _write_onnx
     write(model, path, precision, images)
     return path
 
 
-def check(path, precision="float32"):
-    """Raise ValueError unless such a file can be written."""
+def check_format(path, precision="float32"):
+    """Raise ValueError unless the format of the file exists in this precision."""
     if path.suffix not in PRECISIONS:
-        raise ValueError(f"{path.name!r} has no known ending: use one of {', '.join(PRECISIONS)}")
-    known = PRECISIONS[path.suffix]
-    if precision not in known:
-        raise ValueError(f"precision is {precision!r}: use one of {', '.join(known)}")
+        raise ValueError(
+            f"unknown file extension in {path.name!r}: use one of {', '.join(PRECISIONS)}"
+        )
+    precisions = PRECISIONS[path.suffix]
+    if precision not in precisions:
+        raise ValueError(f"precision is {precision!r}: use one of {', '.join(precisions)}")
 
 
-def check_ready(endings=tuple(PRECISIONS)):
-    """Raise unless files with these endings can be written here, before anything is trained for it.
+def check_ready(extensions=tuple(PRECISIONS)):
+    """Check that files with these extensions can be written, before anything is trained for them.
 
     Raises:
-        ValueError: for LiteRT on another backend than TensorFlow.
-        ImportError: for ONNX without its packages.
+        ValueError: for LiteRT on a backend other than TensorFlow.
+        ImportError: if a package that ONNX needs is not installed.
     """
-    if ".tflite" in endings and keras.backend.backend() != "tensorflow":
+    if ".tflite" in extensions and keras.backend.backend() != "tensorflow":
         raise ValueError(
-            f"LiteRT files come from the TensorFlow backend, and this is {keras.backend.backend()}:"
-            " save the weights, and load them where KERAS_BACKEND is tensorflow"
+            "LiteRT files need the TensorFlow backend, and the backend is "
+            f"{keras.backend.backend()}: save the weights, set KERAS_BACKEND=tensorflow, load them"
         )
-    if ".onnx" in endings:
+    if ".onnx" in extensions:
         _onnx()
 
 
 def load(path):
-    """A written file, ready to predict: raw pixels in, logits out, as every model of this course.
+    """Load an exported file, which maps raw pixels to logits like every model of this course.
 
     Returns:
-        An object with ``predict_on_batch(images)``, so that ``labkit.analysis.scores`` and
-        ``labkit.training.predict_masks`` take it in the place of the model.
+        An object with ``predict_on_batch(images)``, which ``labkit.analysis.scores`` and
+        ``labkit.training.predict_masks`` accept like a Keras model.
     """
     path = Path(path)
-    check(path)
+    check_format(path)
     return LiteRT(path) if path.suffix == ".tflite" else ONNX(path)
 
 
 class LiteRT:
-    """A ``.tflite`` file."""
+    """A model loaded from a ``.tflite`` file."""
 
     def __init__(self, path):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that TensorFlow's own interpreter will move
+            warnings.simplefilter("ignore")  # TensorFlow's interpreter is deprecated
             self.interpreter = _interpreter()(model_path=str(path), num_threads=1)
         self.interpreter.allocate_tensors()
         (self.image,) = self.interpreter.get_input_details()
         (self.logits,) = self.interpreter.get_output_details()
 
     def predict_on_batch(self, images):
-        """Logits float32 ``[B, S, S, C]`` of images ``[B, S, S, 3]``, one after the other."""
-        found = []
+        """Logits float32 ``[B, S, S, C]`` of images ``[B, S, S, 3]``, predicted one at a time."""
+        logits = []
         for image in np.asarray(images, "float32"):
             self.interpreter.set_tensor(self.image["index"], image[np.newaxis])
             self.interpreter.invoke()
-            found.append(self.interpreter.get_tensor(self.logits["index"]))
-        return np.concatenate(found)
+            logits.append(self.interpreter.get_tensor(self.logits["index"]))
+        return np.concatenate(logits)
 
 
 class ONNX:
-    """An ``.onnx`` file."""
+    """A model loaded from an ``.onnx`` file."""
 
     def __init__(self, path):
         onnxruntime = _onnx()
@@ -126,18 +128,18 @@ class ONNX:
 
 
 def compare(model, split, images, formats=PRECISIONS):
-    """What each format and precision costs and gives, as a pandas table.
+    """Size, time and scores of each format and precision, as a pandas table.
 
     Args:
         model: a trained model.
         split: to score on.
         images: train images for "int8".
-        formats: precisions by the ending of the file, such as ``{".tflite": ["float32", "int8"]}``.
+        formats: precisions by file extension, such as ``{".tflite": ["float32", "int8"]}``.
 
     Returns:
-        A line for each file, such as "LiteRT, int8": ``MB``, ``ms`` for one image (of the exported
-        files on one core), ``mean IoU`` and ``pet IoU`` (pooled), ``same``: share of pixels whose
-        class is the model's own. The first line is the model itself, in Keras.
+        One row per file, such as "LiteRT, int8": ``MB``; ``ms`` for one image (exported files use
+        one core); ``mean IoU`` and ``pet IoU`` (pooled); ``same``: share of pixels with the same
+        predicted class as the Keras model. The first row is the Keras model itself.
     """
     import pandas as pd
 
@@ -146,38 +148,38 @@ def compare(model, split, images, formats=PRECISIONS):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.keras"
         model.save(file)
-        files, loaded = {"Keras, float32": file}, [model]
-        for ending, precisions in formats.items():
+        files, models = {"Keras, float32": file}, [model]
+        for extension, precisions in formats.items():
             for precision in precisions:
-                name = f"{NAMES[ending]}, {precision}"
-                files[name] = Path(folder) / f"{len(files)}{ending}"
-                loaded.append(load(save(model, files[name], precision, images)))
-        table = pd.DataFrame([_scores(one, split, pred_masks) for one in loaded], list(files))
+                name = f"{FORMAT_NAMES[extension]}, {precision}"
+                files[name] = Path(folder) / f"{len(files)}{extension}"
+                models.append(load(save(model, files[name], precision, images)))
+        table = pd.DataFrame([_scores(m, split, pred_masks) for m in models], list(files))
         table.insert(0, "MB", [file.stat().st_size / 1e6 for file in files.values()])
-        table.insert(1, "ms", milliseconds(loaded, split.images[:1]))
+        table.insert(1, "ms", milliseconds(models, split.images[:1]))
     return table
 
 
-def _scores(loaded, split, pred_masks):
-    """Scores of one line of ``compare``."""
-    found = scores.score(loaded, split)
-    same = training.predict_masks(loaded, split) == pred_masks
+def _scores(model, split, pred_masks):
+    """The scores in one row of ``compare``."""
+    values = scores.score(model, split)
+    same = training.predict_masks(model, split) == pred_masks
     return {
-        "mean IoU": found["mean IoU"],
-        "pet IoU": found[f"{classes.NAMES[classes.PET]} IoU pooled"],
+        "mean IoU": values["mean IoU"],
+        "pet IoU": values[f"{classes.NAMES[classes.PET]} IoU pooled"],
         "same": float(same.mean()),
     }
 
 
 def milliseconds(models, image):
-    """How long each of several models takes for one image ``[1, S, S, 3]``: a list."""
-    return in_turns([partial(model.predict_on_batch, image) for model in models])
+    """Milliseconds that each model needs for one image ``[1, S, S, 3]``, as a list."""
+    return median_milliseconds([partial(model.predict_on_batch, image) for model in models])
 
 
-def in_turns(actions):
-    """Milliseconds of each action, the middle of ``ROUNDS`` after one that warms up: a list.
+def median_milliseconds(actions):
+    """Median milliseconds of each action over ``ROUNDS`` rounds, after one warm-up, as a list.
 
-    All take part in each round, so that a slow minute of the machine is one for all.
+    Each round runs all actions, so that a slow phase of the machine affects all of them.
     """
     times = []
     for _ in range(ROUNDS + 1):
@@ -193,8 +195,8 @@ def _write_litert(model, path, precision, images):
     import tensorflow as tf
 
     call = tf.function(lambda image: model(image, training=False))
-    one = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([call.get_concrete_function(one)])
+    spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([call.get_concrete_function(spec)])
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "float16":
@@ -204,26 +206,28 @@ def _write_litert(model, path, precision, images):
             [np.asarray(image, "float32")[np.newaxis]] for image in images
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the converter's own, about its defaults
+        warnings.simplefilter("ignore")  # the converter warns about its defaults
         path.write_bytes(converter.convert())
 
 
 def _write_onnx(model, path, precision, images):
     _onnx()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # tf2onnx's, about NumPy
+        warnings.simplefilter("ignore", FutureWarning)  # from tf2onnx, about NumPy
         model.export(path, format="onnx", verbose=False)
     if precision == "int8":
         from onnxruntime import quantization
 
-        whole = path.with_suffix(".float32.onnx")
-        path.rename(whole)
-        quantization.quantize_static(whole, path, _Calibration(whole, images), per_channel=True)
-        whole.unlink()
+        unquantized = path.with_suffix(".float32.onnx")
+        path.rename(unquantized)
+        quantization.quantize_static(
+            unquantized, path, _Calibration(unquantized, images), per_channel=True
+        )
+        unquantized.unlink()
 
 
 def _onnx():
-    """The package onnxruntime; raises ImportError if one of the three is missing."""
+    """The module onnxruntime; raises ImportError if a package that ONNX files need is missing."""
     try:
         import onnx  # noqa: F401
         import onnxruntime
@@ -236,7 +240,7 @@ def _onnx():
 
 
 def _interpreter():
-    """LiteRT's interpreter; later TensorFlow has it in a package of its own."""
+    """LiteRT's interpreter class, which newer TensorFlow keeps in a separate package."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
@@ -245,7 +249,7 @@ def _interpreter():
 
 
 class _Calibration:
-    """Images one by one, as ONNX Runtime asks for them."""
+    """Feeds images one at a time to ONNX Runtime's quantization."""
 
     def __init__(self, path, images):
         session = _onnx().InferenceSession(str(path), providers=["CPUExecutionProvider"])

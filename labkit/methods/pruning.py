@@ -1,8 +1,8 @@
-"""Pruning: the channels of a trained decoder that say least are removed, for real.
+"""Pruning: removes the least important channels of a trained decoder.
 
-Nothing is set to zero: the pruned network is a smaller U-Net with some of the weights of the large
-one, in a smaller file. Source: Li et al. (2017), arXiv:1608.08710, who
-rank the filters of a convolution by the sum of their absolute weights.
+No weights are set to zero: the pruned network is a smaller U-Net with some of the original weights,
+in a smaller file. Source: Li et al. (2017), arXiv:1608.08710, who rank the filters of a convolution
+by the sum of their absolute weights.
 """
 
 import keras
@@ -16,11 +16,12 @@ from labkit.models.encoder import SIZES
 def prune(model, share):
     """A U-Net without the least important ``share`` of each decoder block's channels.
 
-    Train it a little more: what is left has to make up for what is gone.
+    Train it a little longer afterwards, so that the remaining channels make up for the removed
+    ones.
 
     Args:
-        model: from ``unet.unet_model``, trained. It is not changed.
-        share: 0 up to, not including, 1; at least one channel of each block is kept.
+        model: a trained model from ``unet.unet_model``. It is not changed.
+        share: from 0 to just below 1; every block keeps at least one channel.
 
     Returns:
         A Keras model of the same kind, not compiled. Its encoder is a copy.
@@ -30,38 +31,38 @@ def prune(model, share):
     """
     if not 0 <= share < 1:
         raise ValueError(f"share is {share}: use 0 (nothing is removed) up to just below 1")
-    kept = {size: important(model.get_layer(f"up_{size}"), share) for size in SIZES}
-    slim = smaller(model, [len(kept[size]) for size in SIZES])
-    inputs = None  # which channels of its input a block still gets; None for all
+    channels = {size: channels_to_keep(model.get_layer(f"up_{size}"), share) for size in SIZES}
+    pruned = narrower_unet(model, [len(channels[size]) for size in SIZES])
+    inputs = None  # input channels that remain for the next block; None for all
     for size in SIZES:
-        old, new = (one.get_layer(f"up_{size}") for one in (model, slim))
-        kernel, *averages = (ops.convert_to_numpy(weight) for weight in old.weights)
-        kernel = kernel[:, :, kept[size]]  # [3, 3, out, in]
+        old, new = model.get_layer(f"up_{size}"), pruned.get_layer(f"up_{size}")
+        kernel, *norm_weights = (ops.convert_to_numpy(weight) for weight in old.weights)
+        kernel = kernel[:, :, channels[size]]  # [3, 3, out, in]
         kernel = kernel if inputs is None else kernel[..., inputs]
-        new.set_weights([kernel, *(one[kept[size]] for one in averages)])
+        new.set_weights([kernel, *(weight[channels[size]] for weight in norm_weights)])
         joined = model.get_layer(f"skip_{size}").output.shape[-1]
-        own = old.output.shape[-1]
-        inputs = np.concatenate([kept[size], np.arange(own, joined)])  # the skip is kept whole
+        from_block = old.output.shape[-1]
+        inputs = np.concatenate([channels[size], np.arange(from_block, joined)])  # all of the skip
     kernel, bias = (ops.convert_to_numpy(weight) for weight in model.get_layer("logits").weights)
-    slim.get_layer("logits").set_weights([kernel[..., inputs], bias])
-    return slim
+    pruned.get_layer("logits").set_weights([kernel[..., inputs], bias])
+    return pruned
 
 
-def important(block, share):
-    """Which channels of a block to keep, in order: those of the largest filters.
+def channels_to_keep(block, share):
+    """Sorted indices of the channels of a block with the largest filters.
 
-    A filter is as large as the sum of its absolute weights, times what batch normalisation
-    multiplies its output by.
+    The size of a filter is the sum of its absolute weights, times the factor by which batch
+    normalization scales its output.
     """
     kernel, gamma, _, _, variance = (ops.convert_to_numpy(weight) for weight in block.weights)
     scale = np.abs(gamma) / np.sqrt(variance + 1e-3)
-    sizes = np.abs(kernel).sum(axis=(0, 1, 3)) * scale  # [out]
-    count = max(1, round(len(sizes) * (1 - share)))
-    return np.sort(np.argsort(-sizes, kind="stable")[:count])
+    filter_sizes = np.abs(kernel).sum(axis=(0, 1, 3)) * scale  # [out]
+    count = max(1, round(len(filter_sizes) * (1 - share)))
+    return np.sort(np.argsort(-filter_sizes, kind="stable")[:count])
 
 
-def smaller(model, filters):
-    """An untrained U-Net around a copy of the model's encoder, with other filters."""
+def narrower_unet(model, filters):
+    """A U-Net with an untrained decoder of these filters on a copy of the model's encoder."""
     old = model.get_layer("encoder")
     encoder = keras.models.clone_model(old)
     encoder.set_weights(old.get_weights())

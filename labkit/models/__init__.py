@@ -1,1 +1,1 @@
-"""One file an architecture; ``encoder`` is what they share."""
+"""The architectures, one module each, on a shared ``encoder``."""

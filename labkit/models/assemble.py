@@ -1,8 +1,8 @@
-"""What every model of this course has around its decoder, and helpers for seeded first weights.
+"""Builds a model around a decoder, and layers with seeded initial weights.
 
-A decoder is a function ``(taps, num_classes, momentum, seed, filters) -> logits``: the encoder's
-five feature maps, finest first (64x64x96, 32x32x144, 16x16x192, 8x8x576 and 4x4x320 for a 128x128
-image), become logits ``[B, H, W, C]``. ``unet.decoder`` is the plain one.
+A decoder is a function ``(taps, num_classes, momentum, seed, filters) -> logits`` that turns the
+encoder's five feature maps, finest first (64x64x96, 32x32x144, 16x16x192, 8x8x576 and 4x4x320 for a
+128x128 image), into logits ``[B, H, W, C]``. The plain one is ``unet.decoder``.
 """
 
 import math
@@ -30,12 +30,12 @@ def assemble(
 ):
     """A model from raw pixels to logits with any decoder.
 
+    The other arguments, the result and the errors are those of ``unet.unet_model``.
+
     Args:
-        decoder: see above.
+        decoder: see the module's docstring.
         name: of the model.
-        num_classes, image_size, weights, fine_tune, pixel_range, momentum, seed, filters: as for
-            ``unet.unet_model``, and so are the result and the errors.
-        with_image: give the decoder the image too (rescaled), before the first tap.
+        with_image: also pass the rescaled image to the decoder, before the first tap.
     """
     classes.check_count(num_classes)
     encoder = pretrained(image_size, weights, fine_tune, seed)
@@ -46,22 +46,22 @@ def assemble(
 
 
 def glorot(seed):
-    """The usual random first weights, the same each time."""
+    """Keras's default kernel initializer with a seed."""
     return keras.initializers.GlorotUniform(seed=seed)
 
 
 def attend(queries, values, heads, width, seed, name):
-    """Multi-head attention of ``[B, Q, D]`` to ``[B, V, E]``: ``[B, Q, D]``.
+    """Multi-head attention of queries ``[B, Q, D]`` over values ``[B, V, E]``: ``[B, Q, D]``.
 
-    Each head compares in ``width // heads`` dimensions.
+    Each head has ``width // heads`` dimensions.
     Source: Vaswani et al. (2017), arXiv:1706.03762.
     """
     attention = layers.MultiHeadAttention(heads, width // heads, name=name)
-    attended = attention(queries, values)
+    output = attention(queries, values)
     # One seeded initializer would give queries, keys and values the same kernel.
     for number, weight in enumerate(attention.weights):
         if weight.path.endswith("kernel"):
             inputs = weight.shape[:-1] if "output" in weight.path else weight.shape[:1]
-            draw = keras.initializers.RandomNormal(0.0, math.prod(inputs) ** -0.5, seed + number)
-            weight.assign(draw(weight.shape))
-    return attended
+            normal = keras.initializers.RandomNormal(0.0, math.prod(inputs) ** -0.5, seed + number)
+            weight.assign(normal(weight.shape))
+    return output

@@ -1,10 +1,10 @@
-"""Attention U-Net: each skip passes a gate that learns which places to let through.
+"""Attention U-Net: a gate on each skip learns which positions to pass on.
 
-Oktay et al. (2018), arXiv:1804.03999. The coarse features that are about to be brought up know
-roughly where the animal is; the gate lets them ask for detail there, and silence the rest.
+Oktay et al. (2018), arXiv:1804.03999. The coarser features of the decoder tell roughly where the
+animal is; the gate passes the skip there and suppresses it elsewhere.
 
-Where this departs from the paper: the encoder is MobileNetV2, and the gates stand at all four
-skips, the finest included.
+Differences from the paper: the encoder is MobileNetV2, and all four skips have a gate, including
+the finest.
 """
 
 import keras
@@ -16,7 +16,7 @@ from labkit.models.unet import classify, upsample
 
 
 def attention_unet(**options):
-    """An Attention U-Net; ``options`` and result are those of ``unet.unet_model``."""
+    """An Attention U-Net, with the options and the result of ``unet.unet_model``."""
     return assemble(decoder, "attention_unet", **options)
 
 
@@ -31,28 +31,39 @@ def decoder(taps, num_classes, momentum, seed, filters):
 
 
 def gate(skip, x, size, seed):
-    """The skip ``[B, 2h, 2w, C]`` times coefficients 0 to 1 that it and the coarser features
-    ``[B, h, w, D]`` agree on."""
-    inner = skip.shape[-1] // 2
-    asked = layers.Conv2D(
-        inner, 2, strides=2, use_bias=False, kernel_initializer=glorot(seed), name=f"detail_{size}"
+    """The skip ``[B, 2h, 2w, C]`` times coefficients from 0 to 1, which are computed from the skip
+    and the coarser features ``[B, h, w, D]``."""
+    filters = skip.shape[-1] // 2
+    detail = layers.Conv2D(
+        filters,
+        2,
+        strides=2,
+        use_bias=False,
+        kernel_initializer=glorot(seed),
+        name=f"detail_{size}",
     )(skip)
-    wanted = layers.Conv2D(inner, 1, kernel_initializer=glorot(seed + 1), name=f"context_{size}")(x)
-    both = layers.ReLU()(layers.Add()([asked, wanted]))  # [B, h, w, C / 2]
+    context = layers.Conv2D(
+        filters, 1, kernel_initializer=glorot(seed + 1), name=f"context_{size}"
+    )(x)
+    both = layers.ReLU()(layers.Add()([detail, context]))  # [B, h, w, C / 2]
     coefficients = layers.Conv2D(
         1, 1, activation="sigmoid", kernel_initializer=glorot(seed + 2), name=f"gate_{size}"
     )(both)
-    fine = layers.UpSampling2D(2, interpolation="bilinear", name=f"attention_{size}")(coefficients)
-    return layers.Multiply(name=f"gated_{size}")([skip, fine])
+    coefficients = layers.UpSampling2D(2, interpolation="bilinear", name=f"attention_{size}")(
+        coefficients
+    )
+    return layers.Multiply(name=f"gated_{size}")([skip, coefficients])
 
 
 def coefficients(model, images):
-    """What each gate lets through: float32 ``[N, h, w]`` from 0 to 1, by the size of the skip.
+    """The coefficients of each gate: float32 ``[N, h, w]`` from 0 to 1, by size of the skip.
 
     Args:
         model: an Attention U-Net.
         images: uint8 ``[N, S, S, 3]``; one batch.
     """
     gates = [model.get_layer(f"attention_{size}").output for size in SIZES]
-    found = keras.Model(model.input, gates).predict_on_batch(images)
-    return {size: ops.convert_to_numpy(one)[..., 0] for size, one in zip(SIZES, found, strict=True)}
+    maps = keras.Model(model.input, gates).predict_on_batch(images)
+    return {
+        size: ops.convert_to_numpy(values)[..., 0] for size, values in zip(SIZES, maps, strict=True)
+    }

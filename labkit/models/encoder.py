@@ -1,4 +1,4 @@
-"""MobileNetV2 as the contracting path: five feature maps, tapped at five resolutions.
+"""MobileNetV2 as the encoder (contracting path): feature maps tapped at five resolutions.
 
 Source: Sandler et al. (2018), arXiv:1801.04381; the taps are those of the laboratory work.
 """
@@ -8,34 +8,34 @@ from pathlib import Path
 
 import keras
 
-TAPS = (  # layer, and the size of its output for a 128x128 image
+TAPS = (  # layers, with their output shapes for a 128x128 image
     "block_1_expand_relu",  # 64x64x96
     "block_3_expand_relu",  # 32x32x144
     "block_6_expand_relu",  # 16x16x192
     "block_13_expand_relu",  # 8x8x576
     "block_16_project",  # 4x4x320
 )
-# Of the skips, coarsest first, as a decoder meets them: sizes for a 128x128 image, and channels.
+# Sizes of the skips for a 128x128 image, and their channels, coarsest first as in a decoder.
 SIZES = (8, 16, 32, 64)
 TAP_CHANNELS = (576, 192, 144, 96)
-STRIDE = 32  # the last tap is this many times smaller than the image
+STRIDE = 32  # of the last tap: image size / tap size
 
-# The file that Keras itself takes for 128x128. The network is fully convolutional, so one file
-# serves every image size.
+# The file that Keras uses for 128x128 images. The network is fully convolutional, so one file
+# serves all image sizes.
 WEIGHTS_FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_128_no_top.h5"
 WEIGHTS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
 
 
 def imagenet_weights(weights="auto"):
-    """Path of the ImageNet weights, or None for an encoder that starts from random numbers.
+    """Path of the ImageNet weights, or None for random initialization.
 
     Args:
-        weights: "imagenet" (from Keras's cache, else downloaded, else an error), None, or "auto":
-            ImageNet's if they can be had, else None with a line that says so.
+        weights: "imagenet" (from Keras's cache or downloaded), None, or "auto": ImageNet weights if
+            available, else None with a printed note.
 
     Raises:
         ValueError: for anything else.
-        ConnectionError: if "imagenet" was asked for and can't be had.
+        ConnectionError: if weights is "imagenet" and they can be neither found nor downloaded.
     """
     if weights is None:
         return None
@@ -51,28 +51,28 @@ def imagenet_weights(weights="auto"):
     missing = f"MobileNetV2's ImageNet weights are not in {path} and can't be downloaded"
     if weights == "imagenet":
         raise ConnectionError(f"{missing}. Connect to the network and run this again.")
-    print(f"{missing}: the encoder starts from random numbers and is trained with the decoder.")
+    print(f"{missing}: the encoder is initialized randomly and trained with the decoder.")
     return None
 
 
 def keras_home():
-    """Keras's folder of downloaded files: ``KERAS_HOME``, or ``~/.keras``."""
+    """Keras's folder for downloaded files: ``KERAS_HOME`` or ``~/.keras``."""
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
 
 
 def pretrained(image_size=128, weights="auto", fine_tune=False, seed=0):
-    """The encoder with its weights, its layers trainable or not.
+    """The encoder with its weights, its layers frozen or trainable.
 
     Args:
-        image_size: S, or (H, W), divisible by 32.
+        image_size: S or (H, W), divisible by 32.
         weights: see ``imagenet_weights``.
-        fine_tune: train the convolutions too, all of them or those from a named layer on, such as
-            "block_6"; batch normalisation stays as ImageNet left it. An encoder without ImageNet
-            weights is always trained whole.
+        fine_tune: train the convolutions too: True for all, or the name of the first layer to
+            train, such as "block_6". Batch normalization stays frozen. Without ImageNet weights,
+            all layers are trained.
         seed: of random weights.
 
     Returns:
-        A Keras model as ``mobilenet_v2`` gives it. Raises ValueError for a bad argument.
+        A Keras model, see ``mobilenet_v2``. Raises ValueError for a bad argument.
     """
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     check_size(height, width)  # before a download
@@ -87,10 +87,10 @@ def pretrained(image_size=128, weights="auto", fine_tune=False, seed=0):
 
 
 def mobilenet_v2(height, width, weights_file=None, seed=0):
-    """The encoder as a model: an image in [-1, 1] in, five feature maps out, finest first.
+    """The encoder as a model from an image in [-1, 1] to five feature maps, finest first.
 
     Args:
-        height, width: of the image, divisible by 32.
+        height, width: of the image, both divisible by 32.
         weights_file: from ``imagenet_weights``; None for random weights.
         seed: of the random weights.
 
@@ -118,10 +118,10 @@ def rescaling(pixel_range):
 
 
 def keep_averages(encoder):
-    """Freeze batch normalisation, so that it uses ImageNet's averages in training too.
+    """Freeze batch normalization, so that training uses ImageNet's moving averages too.
 
-    ``encoder(x, training=False)`` does not do that: in Keras 3 a model called with
-    ``training=True``, as by ``fit``, hands it to every layer inside (keras-team/keras#20285).
+    ``encoder(x, training=False)`` has no such effect: in Keras 3 a model called with
+    ``training=True``, as ``fit`` does, passes it to all nested layers (keras-team/keras#20285).
     """
     for layer in encoder.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -129,21 +129,23 @@ def keep_averages(encoder):
 
 
 def freeze_before(encoder, layer):
-    """Train the encoder only from the first layer on whose name begins with ``layer``.
+    """Freeze all layers before the first one whose name starts with ``layer``.
 
-    The early layers find edges and colours, which pets share with ImageNet; and their feature maps
-    are the largest. Raises ValueError if no layer's name begins so.
+    The early layers detect edges and colors, which pets share with ImageNet, and have the largest
+    feature maps. Raises ValueError if no layer's name starts with it.
     """
     names = [inner.name for inner in encoder.layers]
     starts = [number for number, name in enumerate(names) if name.startswith(layer)]
     if not starts:
-        raise ValueError(f"no layer of the encoder begins with {layer!r}: use one such as block_6")
+        raise ValueError(
+            f"no layer of the encoder begins with {layer!r}: use a name such as block_6"
+        )
     for inner in encoder.layers[: starts[0]]:
         inner.trainable = False
 
 
 def check_size(height, width):
-    """Raise ValueError unless five halvings lead to whole numbers."""
+    """Raise ValueError unless both sides can be halved five times."""
     if min(height, width) < STRIDE or height % STRIDE or width % STRIDE:
         near = [max(STRIDE, round(side / STRIDE) * STRIDE) for side in (height, width)]
         raise ValueError(
@@ -153,15 +155,15 @@ def check_size(height, width):
 
 
 def start_from_scratch(base, seed):
-    """Seeded random kernels, and batch normalisation that learns its averages quickly.
+    """Set seeded random kernels and a lower momentum of batch normalization.
 
-    Keras gives this network a momentum of 0.999: after 300 steps a moving average still holds
-    three quarters of its starting value, which is made for millions of images.
+    Keras uses a momentum of 0.999, made for millions of images: after 300 steps a moving average
+    still holds three quarters of its initial value.
     """
     for number, layer in enumerate(base.layers):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.9
         elif layer.weights:  # the kernel of a convolution
             kernel = layer.weights[0]
-            draw = keras.initializers.HeNormal(seed=1000 * seed + number)
-            kernel.assign(draw(kernel.shape))
+            he_normal = keras.initializers.HeNormal(seed=1000 * seed + number)
+            kernel.assign(he_normal(kernel.shape))

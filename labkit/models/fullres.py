@@ -1,12 +1,11 @@
-"""Full-resolution U-Net: one skip more, from the image itself.
+"""Full-resolution U-Net: an additional skip from the image itself.
 
-The encoder of this course halves the image before its first tap, so the finest skip has half of
-the resolution, and the last layer guesses the other half. The first level of the U-Net paper
-(Ronneberger, Fischer and Brox 2015, arXiv:1505.04597) works on the image as it is; this decoder
-has such a level again.
+The encoder of this course halves the image before its first tap, so the finest skip has half the
+resolution and the last layer has to upsample without one. The U-Net paper (Ronneberger, Fischer
+and Brox 2015, arXiv:1505.04597) has a level at full resolution, and so has this decoder.
 
-Where this departs from the paper: the new level has few filters, because it has most pixels, and
-one convolution before the skip and one after it, not two.
+Differences from the paper: the new level has few filters, because it has the most pixels, and one
+convolution before the skip and one after it instead of two.
 """
 
 from keras import layers
@@ -17,12 +16,12 @@ from labkit.models.unet import upsample
 
 
 def fullres_unet(**options):
-    """A full-resolution U-Net; ``options`` and result are those of ``unet.unet_model``."""
+    """A full-resolution U-Net, with the options and the result of ``unet.unet_model``."""
     return assemble(decoder, "fullres_unet", with_image=True, **options)
 
 
 def decoder(maps, num_classes, momentum, seed, filters):
-    """The expanding path of ``unet.decoder``, one level longer: image and taps, finest first, to
+    """The expanding path of ``unet.decoder`` with one more level: image and taps, finest first, to
     logits ``[B, H, W, C]``."""
     image, *skips, x = maps
     for number, (size, count) in enumerate(zip(SIZES, filters, strict=True)):
@@ -40,10 +39,9 @@ def decoder(maps, num_classes, momentum, seed, filters):
 
 
 def convolve(x, filters, momentum, seed, name):
-    """A 3x3 convolution that keeps the size: ``[B, H, W, C]`` -> ``[B, H, W, filters]``."""
-    start = glorot(seed)
+    """3x3 convolution, batch normalization, ReLU: ``[B, H, W, C]`` -> ``[B, H, W, filters]``."""
     x = layers.Conv2D(
-        filters, 3, padding="same", use_bias=False, kernel_initializer=start, name=name
+        filters, 3, padding="same", use_bias=False, kernel_initializer=glorot(seed), name=name
     )(x)
     x = layers.BatchNormalization(momentum=momentum, name=f"{name}_normal")(x)
     return layers.ReLU(name=f"{name}_relu")(x)

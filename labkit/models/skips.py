@@ -1,7 +1,7 @@
-"""The U-Net with its skips left out, added instead of concatenated, or spoilt: what are they for?
+"""Variants of the U-Net without skips, with added instead of concatenated ones, or corrupted ones.
 
-Encoder, blocks that go up and last layer are those of ``unet``; only what happens to a skip
-differs. Each variant could show that skips matter less than is said (chapter 7).
+Encoder, upsampling blocks and last layer are those of ``unet``; only the treatment of the skips
+differs. Each variant tests a claim about what skips are for (chapter 7).
 """
 
 from functools import partial
@@ -11,7 +11,7 @@ import numpy as np
 from keras import layers, ops
 
 from labkit import classes
-from labkit.models.assemble import assemble
+from labkit.models.assemble import assemble, glorot
 from labkit.models.encoder import SIZES, TAP_CHANNELS
 from labkit.models.unet import classify, upsample
 
@@ -27,10 +27,10 @@ VARIANTS = {
 
 
 def skip_unet(variant, **options):
-    """A U-Net whose skips are treated as ``variant`` says, a key of ``VARIANTS``.
+    """A U-Net whose skips are treated as in a ``variant``, a key of ``VARIANTS``.
 
-    ``options`` and result are those of ``unet.unet_model``. With "all" it is the same network with
-    the same first weights. Raises ValueError for an unknown variant.
+    Options and result are those of ``unet.unet_model``; "all" is that network, with the same
+    initial weights. Raises ValueError for an unknown variant.
     """
     if variant not in VARIANTS:
         raise ValueError(f"variant is {variant!r}: use one of {', '.join(map(repr, VARIANTS))}")
@@ -38,7 +38,7 @@ def skip_unet(variant, **options):
 
 
 def decoder(variant, taps, num_classes, momentum, seed, filters):
-    """The expanding path of ``unet.decoder``, with ``join`` in the place of the concatenation."""
+    """The expanding path of ``unet.decoder``, with ``join`` instead of the concatenation."""
     filters = widened(filters) if variant == "none, wide" else filters
     *skips, x = taps
     for number, (size, count) in enumerate(zip(SIZES, filters, strict=True)):
@@ -48,12 +48,13 @@ def decoder(variant, taps, num_classes, momentum, seed, filters):
 
 
 def join(x, skip, size, variant, seed):
-    """Features from below, ``[B, H, W, C]``, and the skip of their size, made into one."""
+    """Combine upsampled features ``[B, H, W, C]`` with the skip of their size."""
     if variant in ("none", "none, wide", f"not {size}"):
         return x
     if variant == "sum":
-        start = keras.initializers.GlorotUniform(seed=100 + seed)
-        project = layers.Conv2D(x.shape[-1], 1, kernel_initializer=start, name=f"project_{size}")
+        project = layers.Conv2D(
+            x.shape[-1], 1, kernel_initializer=glorot(100 + seed), name=f"project_{size}"
+        )
         return layers.Add(name=f"skip_{size}")([x, project(skip)])
     if variant == "swapped":
         skip = FromAnother(name=f"another_{size}")(skip)
@@ -65,9 +66,9 @@ def join(x, skip, size, variant, seed):
 
 @keras.saving.register_keras_serializable("labkit.skips")
 class FromAnother(layers.Layer):
-    """Gives each image of a batch the features of the one before it, the first those of the last.
+    """Gives each image of a batch the features of the previous one, the first those of the last.
 
-    In training and in prediction alike. A batch of one image has no other: it keeps its own.
+    The same in training and prediction. In a batch of one, the image keeps its own features.
     """
 
     def call(self, features):
@@ -77,19 +78,21 @@ class FromAnother(layers.Layer):
 def widened(filters, bottom=320):
     """Filters for a decoder without skips that has as many weights as one with all of them.
 
-    All four are multiplied by one factor, found by trying; the counts agree within 0.5 %.
+    All four are scaled by the factor from 1 to 2 that fits best; the counts agree within 0.5 %.
 
     Args:
         filters: of the decoder with skips.
         bottom: channels of the coarsest tap.
     """
-    wanted = count_weights(filters, TAP_CHANNELS, bottom)
-    tried = [tuple(round(factor * count) for count in filters) for factor in np.arange(1, 2, 0.001)]
-    return min(tried, key=lambda wide: abs(count_weights(wide, (0, 0, 0, 0), bottom) - wanted))
+    target = count_weights(filters, TAP_CHANNELS, bottom)
+    candidates = [
+        tuple(round(factor * count) for count in filters) for factor in np.arange(1, 2, 0.001)
+    ]
+    return min(candidates, key=lambda wide: abs(count_weights(wide, (0,) * 4, bottom) - target))
 
 
 def count_weights(filters, skips, bottom=320, num_classes=classes.NUM_CLASSES):
-    """Weights of a decoder: kernels 3x3, four numbers a channel for batch normalisation."""
+    """Number of weights of a decoder: 3x3 kernels, and 4 per channel for batch normalization."""
     channels, total = bottom, 0
     for count, skip in zip(filters, skips, strict=True):
         total += 9 * channels * count + 4 * count

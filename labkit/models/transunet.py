@@ -1,11 +1,11 @@
-"""TransUNet: a transformer between encoder and decoder, so that distant places see each other.
+"""TransUNet: a transformer between encoder and decoder relates distant positions.
 
-Chen et al. (2021), arXiv:2102.04306. A convolution sees its neighbourhood; at the bottom of the U
-each of the 4x4 places is a token, and attention lets any token ask any other.
+Chen et al. (2021), arXiv:2102.04306. A convolution combines neighbors only; at the bottom of the U,
+each of the 4x4 positions is a token that attends to all others.
 
-Where this departs from the paper: its transformer is a ViT of 12 blocks, 768 wide, pretrained on
-ImageNet, and works on maps of 1/16 of the image; this one has 4 blocks, 256 wide, starts from
-random numbers and works on the encoder's last tap, 1/32 of the image.
+Differences from the paper: its transformer is a ViT of 12 blocks, 768 wide, pretrained on ImageNet,
+on maps of 1/16 of the image size; this one has 4 blocks, 256 wide, starts from random weights and
+works on the encoder's last tap, 1/32 of the image size.
 """
 
 import keras
@@ -18,18 +18,18 @@ BLOCKS, WIDTH, HEADS = 4, 256, 8
 
 
 def transunet_model(**options):
-    """A TransUNet; ``options`` and result are those of ``unet.unet_model``."""
+    """A TransUNet, with the options and the result of ``unet.unet_model``."""
     return assemble(decoder, "transunet", **options)
 
 
 def decoder(taps, num_classes, momentum, seed, filters):
-    """The plain decoder; the coarsest tap goes through the transformer first."""
+    """The plain decoder, with the transformer on the coarsest tap."""
     *skips, x = taps
     return unet.decoder([*skips, transform(x, seed)], num_classes, momentum, seed, filters)
 
 
 def transform(x, seed):
-    """Features ``[B, h, w, D]`` to ``[B, h, w, WIDTH]``, each place informed of every other."""
+    """The transformer: ``[B, h, w, D]`` -> ``[B, h, w, WIDTH]``, with every position a token."""
     height, width = x.shape[1:3]
     x = layers.Conv2D(WIDTH, 1, kernel_initializer=glorot(100 * seed), name="embed")(x)
     tokens = layers.Reshape((height * width, WIDTH), name="tokens")(x)
@@ -41,11 +41,11 @@ def transform(x, seed):
 
 
 def block(tokens, seed, name):
-    """One block of a transformer, tokens ``[B, N, D]`` -> ``[B, N, D]``: attention, then two
-    layers for each token alone, each added to what came in."""
+    """A transformer block, ``[B, N, D]`` -> ``[B, N, D]``: self-attention and a two-layer MLP, both
+    with layer normalization and a residual connection."""
     normal = layers.LayerNormalization(name=f"{name}_normal_1")(tokens)
-    asked = attend(normal, normal, HEADS, WIDTH, seed, name=f"{name}_attention")
-    tokens = layers.Add(name=f"{name}_add_1")([tokens, asked])
+    attended = attend(normal, normal, HEADS, WIDTH, seed, name=f"{name}_attention")
+    tokens = layers.Add(name=f"{name}_add_1")([tokens, attended])
     x = layers.LayerNormalization(name=f"{name}_normal_2")(tokens)
     x = layers.Dense(
         2 * WIDTH, activation="gelu", kernel_initializer=glorot(seed + 1), name=f"{name}_wide"
@@ -56,15 +56,15 @@ def block(tokens, seed, name):
 
 @keras.saving.register_keras_serializable("labkit.transunet")
 class Positions(layers.Layer):
-    """Adds a learned vector to each token ``[B, N, D]``: attention alone knows no order."""
+    """Adds a learned position embedding to each token ``[B, N, D]``; attention ignores order."""
 
     def __init__(self, seed=0, **options):
         super().__init__(**options)
         self.seed = seed
 
     def build(self, shape):
-        start = keras.initializers.RandomNormal(0.0, 0.02, seed=self.seed)
-        self.vectors = self.add_weight(shape=shape[1:], initializer=start, name="vectors")
+        normal = keras.initializers.RandomNormal(0.0, 0.02, seed=self.seed)
+        self.vectors = self.add_weight(shape=shape[1:], initializer=normal, name="vectors")
 
     def call(self, tokens):
         return tokens + self.vectors

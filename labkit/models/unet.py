@@ -1,7 +1,7 @@
-"""The course's U-Net: MobileNetV2 down, four ``upsample`` blocks up, skips across.
+"""The course's U-Net: a MobileNetV2 encoder and a decoder of four ``upsample`` blocks with skips.
 
-U-Net: Ronneberger, Fischer and Brox (2015), arXiv:1505.04597. This form with a pretrained
-encoder is that of the TensorFlow segmentation tutorial and of the laboratory work.
+U-Net: Ronneberger, Fischer and Brox (2015), arXiv:1505.04597. The form with a pretrained encoder
+is that of the TensorFlow segmentation tutorial and of the laboratory work.
 """
 
 import keras
@@ -16,14 +16,14 @@ FILTERS = (512, 256, 128, 64)  # of the laboratory work's decoder
 def upsample(filters, size=3, momentum=0.9, seed=0, name=None):
     """A block that doubles height and width: ``[B, H, W, C]`` -> ``[B, 2H, 2W, filters]``.
 
-    The same block as ``pix2pix.upsample(filters, size)`` of tensorflow_examples (without its
-    dropout), but for the momentum: that of pix2pix is Keras's 0.99, with which the averages
-    that batch normalisation uses in prediction lag hundreds of steps behind the training.
+    The block of ``pix2pix.upsample(filters, size)`` in tensorflow_examples, without dropout and
+    with a lower momentum: with pix2pix's 0.99, Keras's default, the averages that batch
+    normalization uses in prediction lag hundreds of steps behind the training.
     """
-    start = keras.initializers.RandomNormal(0.0, 0.02, seed=seed)
+    normal = keras.initializers.RandomNormal(0.0, 0.02, seed=seed)
     block = [
         layers.Conv2DTranspose(
-            filters, size, strides=2, padding="same", use_bias=False, kernel_initializer=start
+            filters, size, strides=2, padding="same", use_bias=False, kernel_initializer=normal
         ),
         layers.BatchNormalization(momentum=momentum),
         layers.ReLU(),
@@ -45,20 +45,20 @@ def unet_model(
 
     Args:
         num_classes: C, the number of classes.
-        image_size: S, or (H, W), divisible by 32.
+        image_size: S or (H, W), divisible by 32.
         weights, fine_tune: of the encoder, see ``encoder.pretrained``.
-        pixel_range: what 0 and 255 become inside; ImageNet's weights were trained on (-1, 1).
-            The laboratory work uses (0, 1).
-        momentum: of the decoder's batch normalisation; the laboratory work uses 0.99.
+        pixel_range: range that 0-255 is rescaled to. The ImageNet weights were trained on (-1, 1);
+            the laboratory work uses (0, 1).
+        momentum: of the decoder's batch normalization; the laboratory work uses 0.99.
         seed: of the random weights.
-        filters: of the four blocks that go up, from 8x8 to 64x64 for a 128x128 image.
+        filters: of the four upsampling blocks, from 8x8 to 64x64 for a 128x128 image.
 
     Returns:
-        A Keras model: image ``[B, H, W, 3]``, 0-255, uint8 or float -> logits float32
+        A Keras model from images ``[B, H, W, 3]``, 0-255, uint8 or float, to logits float32
         ``[B, H, W, C]``.
 
     Raises:
-        ValueError: for a size that is not divisible by 32, or fewer than two classes.
+        ValueError: for a size not divisible by 32, or fewer than two classes.
     """
     classes.check_count(num_classes)
     encoder = pretrained(image_size, weights, fine_tune, seed)
@@ -69,7 +69,7 @@ def unet_model(
 
 
 def decoder(taps, num_classes, momentum=0.9, seed=0, filters=FILTERS):
-    """The expanding path: five encoder taps, finest first, to logits ``[B, H, W, C]``."""
+    """The expanding path: from five encoder taps, finest first, to logits ``[B, H, W, C]``."""
     *skips, x = taps  # x: 4x4x320 for a 128x128 image
     for number, count in enumerate(filters):  # to 8x8, 16x16, 32x32, 64x64
         size = 2 ** (number + 3)
@@ -79,14 +79,14 @@ def decoder(taps, num_classes, momentum=0.9, seed=0, filters=FILTERS):
 
 
 def classify(x, num_classes, seed=0):
-    """The last layer of most decoders: 64x64 features to 128x128 logits ``[B, H, W, C]``."""
+    """The last layer of most decoders: doubles height and width, to logits ``[B, H, W, C]``."""
     last = layers.Conv2DTranspose(
         num_classes,
         3,
         strides=2,
         padding="same",
         kernel_initializer=keras.initializers.GlorotUniform(seed=10 * seed + 4),
-        dtype="float32",  # also when the rest computes in 16 bits
+        dtype="float32",  # in mixed precision too
         name="logits",
     )
     return last(x)

@@ -59,21 +59,21 @@ def stripe(pet, background, width=12):
 
 
 def test_contrast_across_the_border():
-    assert attributes.contrast_across(*stripe(80, 30)) == pytest.approx(50)
-    assert attributes.contrast_across(*stripe(40, 40)) == pytest.approx(0)
+    assert attributes.border_contrast(*stripe(80, 30)) == pytest.approx(50)
+    assert attributes.border_contrast(*stripe(40, 40)) == pytest.approx(0)
 
 
 def test_contrast_across_looks_near_the_border_alone():
     colours, mask = stripe(80, 30, width=20)
     colours[:, 12:, 0] = 99  # nine columns from the border on, out of reach
-    assert attributes.contrast_across(colours, mask) == pytest.approx(50)
+    assert attributes.border_contrast(colours, mask) == pytest.approx(50)
 
 
 @pytest.mark.parametrize("missing", [PET, BORDER, BACKGROUND])
 def test_without_a_place_to_meet_there_is_no_contrast(missing):
     colours, mask = stripe(80, 30)
     there = next(k for k in (PET, BACKGROUND, BORDER) if k != missing)
-    assert np.isnan(attributes.contrast_across(colours, np.where(mask == missing, there, mask)))
+    assert np.isnan(attributes.border_contrast(colours, np.where(mask == missing, there, mask)))
 
 
 def test_a_disc_has_a_short_outline_and_a_comb_a_long_one():

@@ -129,8 +129,8 @@ def test_features_that_have_nothing_in_common_are_not_alike():
 @pytest.mark.parametrize(
     ("x", "y", "words"),
     [
-        (np.ones((3, 2)), np.ones((4, 2)), r"shape \(3, 2\) and \(4, 2\)"),
-        (np.ones((3, 2, 1)), np.ones((3, 2)), "expected"),
+        (np.ones((3, 2)), np.ones((4, 2)), r"shapes \(3, 2\) and \(4, 2\)"),
+        (np.ones((3, 2, 1)), np.ones((3, 2)), r"use \[N, C\]"),
         (np.ones((3, 2)), np.eye(3), "same at every position"),
     ],
 )

@@ -100,7 +100,7 @@ def tally(right):
 def test_pixels_are_counted_by_their_steps_from_the_edge():
     masks = np.array([[[0, 0, 0, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]]], np.uint8)
     predicted = np.where(masks == 2, 1, masks)  # the one pixel of border is missed
-    near = scores.matrices_near(masks, predicted)[0]
+    near = scores.confusion_by_distance(masks, predicted)[0]
     assert near.sum((1, 2)).tolist() == [3, 2, 3, 4, 3]  # in all: 15 pixels
     assert near[0].tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 0]]
     assert all(np.trace(matrix) == matrix.sum() for matrix in near[1:])
@@ -129,7 +129,7 @@ def test_more_images_make_an_interval_narrower():
 def test_an_interval_holds_the_score_and_is_the_same_again(model, split):
     counts = scores.tally(model, split)
     found = scores.intervals(counts, draws=200)
-    for name, value in scores.summarise(counts).items():
+    for name, value in scores.summarize(counts).items():
         low, high = found[name]
         assert low <= value <= high, name
     assert scores.intervals(counts, draws=200) == found

@@ -63,7 +63,7 @@ def test_attributes_are_those_of_image_and_true_mask():
 
 
 def test_masks_of_another_shape_are_refused():
-    with pytest.raises(ValueError, match="make them equal"):
+    with pytest.raises(ValueError, match="use equal shapes"):
         tables.per_image(SPLIT, PRED_MASKS[:2])
 
 
@@ -120,7 +120,7 @@ def test_missing_values_are_left_out():
 
 @pytest.mark.parametrize("values", [[], [np.nan, np.nan]])
 def test_an_interval_of_nothing_is_refused(values):
-    with pytest.raises(ValueError, match="no value to take the mean of"):
+    with pytest.raises(ValueError, match="every value is NaN or there are none"):
         tables.interval(values)
 
 

@@ -52,7 +52,7 @@ def test_rows_come_oldest_first_and_blank_lines_do_no_harm(tmp_path):
 
 
 def test_a_missing_ledger_is_an_error_that_says_how_to_make_one(tmp_path):
-    match = "runs.jsonl does not exist; .*`labkit run laboratory`"
+    match = "runs.jsonl does not exist: .*`labkit run laboratory`"
     with pytest.raises(FileNotFoundError, match=match):
         ledger.rows(ledger=tmp_path / "runs.jsonl")
 
@@ -73,7 +73,9 @@ def test_rows_scored_on_validation_are_apart(kept):
 
 
 def test_a_recipe_without_rows_is_an_error_with_the_command(kept):
-    with pytest.raises(ValueError, match="no run of 'mine': make one by labkit run mine --seed 0"):
+    with pytest.raises(
+        ValueError, match="no run of 'mine': make one by `labkit run mine --seed 0`"
+    ):
         ledger.rows("mine", ledger=kept(make_row(Recipe("other"))))
 
 
@@ -235,7 +237,7 @@ def test_rows_of_a_recipe_are_of_one_backend(kept):
     path = kept(make_row(seed=0), make_row(seed=1, backend="torch"))
     assert [row["seed"] for row in ledger.rows("mine", ledger=path)] == [0]
     assert [row["seed"] for row in ledger.rows("mine", ledger=path, on_backend="torch")] == [1]
-    with pytest.raises(ValueError, match="make one by KERAS_BACKEND=jax labkit run mine"):
+    with pytest.raises(ValueError, match="make one by `KERAS_BACKEND=jax labkit run mine"):
         ledger.rows("mine", ledger=path, on_backend="jax")
 
 

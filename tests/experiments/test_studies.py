@@ -64,7 +64,7 @@ def test_a_cascade_trains_one_network_on_the_whole_and_one_on_parts(pets, fitted
     assert seed == 2 and [recipe["image_size"] for recipe in row["recipes"]] == [64, 96]
     assert [recipe["name"] for recipe in row["recipes"]] == [coarse.name, close.name]
     assert small.images.shape == (12, 64, 64, 3) and parts.images.shape == (12, 96, 96, 3)
-    wanted = cascade.crops(pets.train, cascade.boxes(pets.train.masks), studies.CLOSE)
+    wanted = cascade.crops(pets.train, cascade.bounding_boxes(pets.train.masks), studies.CROP_SIZE)
     assert (parts.images == wanted.images).all()
     assert 0 <= row["test"]["mean IoU"] <= 1
     assert row["ms"] > 0 and row["ms of one network"] > 0
@@ -84,7 +84,7 @@ def test_exported_files_are_rows(pets, fitted, monkeypatch):
 
 
 def test_a_small_training_set_is_seen_for_the_same_number_of_steps(pets, fitted, monkeypatch):
-    monkeypatch.setattr(studies, "FEW", (5, 12))
+    monkeypatch.setattr(studies, "FEW_COUNTS", (5, 12))
     monkeypatch.setattr(studies, "FEW_STEPS", 6)
     monkeypatch.setattr(studies, "BASE", replace(studies.BASE, batch_size=4))
     rows = written(studies.study_few(pets, 1))
@@ -106,11 +106,11 @@ def test_a_seam_lies_where_the_masks_say(pets):
     grey = replace(pets.test, images=np.full_like(pets.test.images, 128))
     masks = np.full_like(grey.masks, classes.BACKGROUND)
     masks[:, 16:48, 16:48] = 0
-    colours = studies.seamed(grey, masks, seed=0).images.astype(int)
+    colours = studies.with_seam(grey, masks, seed=0).images.astype(int)
     inside, outside = colours[:, 32, 32], colours[:, 4, 4]
     assert (inside != outside).any(axis=-1).all()
     assert (colours[:, 20, 20] == inside).all() and (colours[:, 60, 60] == outside).all()
-    assert (colours == studies.seamed(grey, masks, seed=0).images).all()
+    assert (colours == studies.with_seam(grey, masks, seed=0).images).all()
 
 
 def test_a_seam_is_tried_nowhere_at_the_outline_and_beside_it(pets, fitted, monkeypatch):
@@ -188,11 +188,11 @@ def test_each_depth_of_a_nest_is_a_row(pets, monkeypatch):
 
 @pytest.mark.slow
 def test_costs_are_rows_of_each_recipe(pets, monkeypatch):
-    monkeypatch.setattr(studies, "COSTED", ["quick", "short-aff-unet"])
+    monkeypatch.setattr(studies, "COST_RECIPES", ["quick", "short-aff-unet"])
     monkeypatch.setattr(export, "ROUNDS", 1)
-    declared = [replace(recipes.find(name), image_size=64) for name in studies.COSTED]
+    declared = [replace(recipes.find(name), image_size=64) for name in studies.COST_RECIPES]
     small = [replace(recipe, batch_size=4, filters=(8, 8, 8, 8)) for recipe in declared]
-    monkeypatch.setattr(recipes, "find", dict(zip(studies.COSTED, small, strict=True)).get)
+    monkeypatch.setattr(recipes, "find", dict(zip(studies.COST_RECIPES, small, strict=True)).get)
     monkeypatch.setattr(studies, "BASE", replace(small[0], name="short"))
     monkeypatch.setattr(studies, "SHARES", (0.0, 0.5))
     quick, other, half = written(studies.study_cost(pets, 0))
@@ -206,7 +206,7 @@ def test_costs_are_rows_of_each_recipe(pets, monkeypatch):
 
 
 def test_all_costed_recipes_are_declared():
-    assert [recipes.find(name).name for name in studies.COSTED] == studies.COSTED
+    assert [recipes.find(name).name for name in studies.COST_RECIPES] == studies.COST_RECIPES
 
 
 def test_a_study_that_breaks_off_leaves_no_half(monkeypatch, tmp_path):

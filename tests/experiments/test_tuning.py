@@ -166,12 +166,16 @@ def test_without_optuna_it_says_what_to_install(split, trained, monkeypatch):
 @pytest.mark.parametrize(
     ("trials", "space", "match"),
     [
-        (0, SPACE, "trials is 0: make at least 1"),
-        (1, {"loss": (0, 1)}, "'loss' is 'cross-entropy' in recipe 'tiny': search for numbers"),
+        (0, SPACE, "trials is 0: use 1 or more"),
+        (
+            1,
+            {"loss": (0, 1)},
+            "'loss' is 'cross-entropy' in recipe 'tiny': only numbers can be searched",
+        ),
         (1, {"fine_tune": (0, 1)}, "'fine_tune' is True"),
         (1, {"momentun": (0, 1)}, "'momentun' is None"),
-        (1, {"dice": (0.6, 1.0)}, "dice is 0.5, which its limits 0.6 to 1.0 leave out"),
-        (1, {"dice": (-1.0, 1.0)}, "its limits -1.0 to 1.0 leave out"),
+        (1, {"dice": (0.6, 1.0)}, "dice is 0.5 in recipe 'tiny', outside its limits 0.6 to 1.0"),
+        (1, {"dice": (-1.0, 1.0)}, "outside its limits -1.0 to 1.0"),
     ],
 )
 def test_what_can_not_be_searched_is_refused(split, trained, trials, space, match):

@@ -10,10 +10,10 @@ from labkit import losses, training
 from labkit.augment import Strength
 from labkit.batches import Batches
 from labkit.methods import adaptive
-from labkit.methods.adaptive import LEVELS, Adaptive, highest, losses_by_level
+from labkit.methods.adaptive import LEVELS, Adaptive, choose_level, losses_by_level
 
 pytestmark = pytest.mark.usefixtures("eager")
-SETTINGS = {"loss": losses.CrossEntropy(), "bearable": 1.25}
+SETTINGS = {"loss": losses.CrossEntropy(), "max_loss_ratio": 1.25}
 
 
 class Constant:
@@ -42,7 +42,7 @@ def start(train_ds, **options):
 
 @given(values=st.lists(st.floats(0.01, 10), min_size=len(LEVELS), max_size=len(LEVELS)))
 def test_no_level_up_to_the_highest_is_unbearable(values):
-    level = highest(values, 1.25)
+    level = choose_level(values, 1.25)
     chosen = LEVELS.index(level)
     assert max(values[: chosen + 1]) <= 1.25 * values[0]
     if chosen + 1 < len(LEVELS):
@@ -51,7 +51,11 @@ def test_no_level_up_to_the_highest_is_unbearable(values):
 
 def test_an_epoch_can_go_no_more_than_one_level_up():
     easy = [1.0] * len(LEVELS)
-    assert [highest(easy, most=epoch) for epoch in range(7)] == [*LEVELS, LEVELS[-1], LEVELS[-1]]
+    assert [choose_level(easy, max_index=epoch) for epoch in range(7)] == [
+        *LEVELS,
+        LEVELS[-1],
+        LEVELS[-1],
+    ]
 
 
 def test_a_network_that_does_not_look_bears_everything(make_split):
@@ -64,12 +68,15 @@ def test_a_network_that_minds_has_more_loss_at_each_level():
     images, masks = np.full((4, 8, 8, 3), 100, "uint8"), np.zeros((4, 8, 8, 1), "uint8")
     found = losses_by_level(Bright(), images, masks, losses.CrossEntropy())
     assert np.all(np.diff(found) > 0.1)
-    assert highest(found) == 0
+    assert choose_level(found) == 0
 
 
 def test_the_level_is_set_before_the_epoch_and_kept_in_the_history(make_split, folders, tiny_unet):
     train_ds = batches(make_split)
-    options = {"optimizer": keras.optimizers.SGD(0.0), "callbacks": [start(train_ds, bearable=99)]}
+    options = {
+        "optimizer": keras.optimizers.SGD(0.0),
+        "callbacks": [start(train_ds, max_loss_ratio=99)],
+    }
     run = training.train(tiny_unet(image_size=8), train_ds, epochs=3, name="a", **options)
     assert run.history["level"] == [0.0, 0.5, 1.0]
     assert train_ds.level == 1.0
@@ -98,7 +105,7 @@ def test_an_interrupted_training_has_the_levels_of_a_whole_one(make_split, folde
 def test_another_adaptation_is_another_training(make_split, folders, tiny_unet):
     def folder(callbacks):
         train_ds = batches(make_split)
-        made = [start(train_ds, bearable=value) for value in callbacks]
+        made = [start(train_ds, max_loss_ratio=value) for value in callbacks]
         return training.train(
             tiny_unet(image_size=8), train_ds, epochs=1, name="a", callbacks=made
         ).folder
@@ -129,8 +136,8 @@ def test_batches_that_are_not_augmented_are_refused(make_split):
 
 
 def test_less_than_no_extra_loss_is_refused(make_split):
-    with pytest.raises(ValueError, match="bearable is 0.5: use 1"):
-        start(batches(make_split), bearable=0.5)
+    with pytest.raises(ValueError, match="max_loss_ratio is 0.5: use 1"):
+        start(batches(make_split), max_loss_ratio=0.5)
 
 
 def test_every_level_is_possible():

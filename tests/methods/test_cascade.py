@@ -19,23 +19,25 @@ def mask_with(top, left, bottom, right, side=32):
 
 def test_a_box_holds_the_animal_and_its_margin():
     mask = mask_with(8, 4, 16, 20)
-    np.testing.assert_allclose(cascade.boxes(mask, 0), [[8 / 32, 4 / 32, 16 / 32, 20 / 32]])
-    wide = cascade.boxes(mask, 0.25)[0] * 32
+    np.testing.assert_allclose(
+        cascade.bounding_boxes(mask, 0), [[8 / 32, 4 / 32, 16 / 32, 20 / 32]]
+    )
+    wide = cascade.bounding_boxes(mask, 0.25)[0] * 32
     np.testing.assert_allclose(wide, [6, 0, 18, 24])  # 4 - 4 = 0 on the left
 
 
 def test_the_border_belongs_to_the_animal():
     mask = mask_with(8, 8, 16, 16)
     mask[0, 16, 12] = classes.BORDER
-    assert cascade.boxes(mask, 0)[0, 2] == 17 / 32
+    assert cascade.bounding_boxes(mask, 0)[0, 2] == 17 / 32
 
 
 def test_without_an_animal_the_box_is_the_picture():
-    assert cascade.boxes(mask_with(0, 0, 0, 0)).tolist() == [[0, 0, 1, 1]]
+    assert cascade.bounding_boxes(mask_with(0, 0, 0, 0)).tolist() == [[0, 0, 1, 1]]
 
 
 def test_a_box_stays_inside_the_picture():
-    assert cascade.boxes(mask_with(0, 0, 32, 32)).tolist() == [[0, 0, 1, 1]]
+    assert cascade.bounding_boxes(mask_with(0, 0, 32, 32)).tolist() == [[0, 0, 1, 1]]
 
 
 def test_a_crop_is_that_part_of_image_and_mask():

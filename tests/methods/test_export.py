@@ -104,9 +104,9 @@ def test_no_file_is_left_beside_the_quantised_one(files):
 
 @pytest.mark.parametrize("name", ["model", "model.h5", "model.TFLITE"])
 def test_an_unknown_ending_is_refused(name):
-    with pytest.raises(ValueError, match="has no known ending: use one of .tflite, .onnx"):
+    with pytest.raises(ValueError, match="unknown file extension in .*: use one of .tflite, .onnx"):
         export.save(None, name)
-    with pytest.raises(ValueError, match="has no known ending"):
+    with pytest.raises(ValueError, match="unknown file extension"):
         export.load(name)
 
 
@@ -117,13 +117,13 @@ def test_an_unknown_precision_is_refused():
 
 @pytest.mark.parametrize("images", [None, np.zeros((0, 32, 32, 3))])
 def test_int8_without_images_is_refused(images):
-    with pytest.raises(ValueError, match="int8 has to see some images"):
+    with pytest.raises(ValueError, match="int8 needs images to calibrate"):
         export.save(None, "model.tflite", "int8", images)
 
 
 def test_litert_asks_for_the_tensorflow_backend(monkeypatch, tmp_path):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
-    with pytest.raises(ValueError, match="this is torch: .* KERAS_BACKEND is tensorflow"):
+    with pytest.raises(ValueError, match="the backend is torch: .* KERAS_BACKEND=tensorflow"):
         export.save(None, tmp_path / "model.tflite")
 
 
@@ -147,6 +147,8 @@ def test_times_are_taken_in_turns_and_the_first_round_does_not_count(monkeypatch
 
         return act
 
-    found = export.in_turns([action("a", 9.0, 0.5, 4.0, 1.0), action("b", 0.0, 3.0, 2.0, 2.5)])
+    found = export.median_milliseconds(
+        [action("a", 9.0, 0.5, 4.0, 1.0), action("b", 0.0, 3.0, 2.0, 2.5)]
+    )
     assert called == ["a", "b"] * 4
     assert found == pytest.approx([1000.0, 2500.0])

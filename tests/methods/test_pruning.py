@@ -79,7 +79,7 @@ def test_the_largest_filters_are_kept(share, seed):
     block = unet.upsample(10)
     block.build((None, 4, 4, 4))
     block.set_weights([kernel, *block.get_weights()[1:]])
-    kept = pruning.important(block, share)
+    kept = pruning.channels_to_keep(block, share)
     sizes = np.abs(kernel).sum(axis=(0, 1, 3))
     assert 1 <= len(kept) <= 10 and list(kept) == sorted(set(kept))
     gone = np.setdiff1d(np.arange(10), kept)

@@ -306,7 +306,7 @@ def test_without_weights_and_network_auto_says_that_it_starts_from_random_number
 ):
     assert encoder.imagenet_weights() is None
     said = capsys.readouterr().out
-    assert "can't be downloaded: the encoder starts from random numbers" in said
+    assert "can't be downloaded: the encoder is initialized randomly" in said
     assert offline == [encoder.WEIGHTS_URL + encoder.WEIGHTS_FILE]
     assert small_model(weights="auto").get_layer("encoder").trainable
 
