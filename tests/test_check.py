@@ -78,6 +78,11 @@ def test_edits_that_exclude_each_other_are_not_combined():
     assert "by hand" in task(lambda value: 7 * value).hint
 
 
+def test_an_edit_without_an_arrow_is_rejected():
+    with pytest.raises(ValueError, match="'2 value' has no '=>'"):
+        edits("2 value\n  A hint.")
+
+
 def test_a_mistake_around_the_reference():
     tasks = result(lambda value: value + 1, "One too many."), result(lambda v: v / 0.0, "Endless.")
     task = Task("9.2", "double", DOUBLE.cases, DOUBLE.reference, tasks)

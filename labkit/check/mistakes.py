@@ -1,4 +1,4 @@
-"""Known mistakes: how each changes a reference solution, and its hint; those that tasks share."""
+"""Kinds of known mistakes, each with its hint, and the mistakes that several tasks share."""
 
 import textwrap
 from collections.abc import Callable
@@ -17,14 +17,16 @@ class Edit:
 
 
 def edits(text):
-    """``Edit`` objects from lines ``old => new``, each with its hint in deeper lines below it."""
-    found = []
+    """``Edit`` objects from lines ``old => new``, each followed by its hint in indented lines."""
+    blocks = []
     for line in textwrap.dedent(text).strip().splitlines():
         if line.startswith(" "):
-            found[-1].append(line.strip())
+            blocks[-1].append(line.strip())
+        elif "=>" in line:
+            blocks.append([line])
         else:
-            found.append([line])
-    changes = ((*head.split("=>"), " ".join(hint)) for head, *hint in found)
+            raise ValueError(f"{line!r} has no '=>': write 'old => new', and indent the hint")
+    changes = ((*head.split("=>"), " ".join(hint)) for head, *hint in blocks)
     return tuple(Edit(old.strip(), new.strip(), hint) for old, new, hint in changes)
 
 
@@ -37,10 +39,10 @@ class Wrap:
 
 
 class Symptom:
-    """A mistake told by parts of what the adapter returns, whatever the other parts are.
+    """A mistake recognized by some parts of the dict that the adapter returns.
 
-    For tasks whose result is measured, such as a Keras layer: making one for each mistake would
-    take too long. A part is a value, or a function of the case.
+    For tasks whose adapter measures a Keras layer or model, where a mutant for each mistake would
+    take too long. A part is a value, or a function of the case's arguments.
     """
 
     def __init__(self, hint, **parts):
