@@ -29,12 +29,13 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         write_class(options.lab, options.size, Path(folder) / "class")
         start = time.monotonic()
-        marks = grade(options.lab, Path(folder))
+        results = grade(options.lab, Path(folder))
         seconds = time.monotonic() - start
     cores = len(os.sched_getaffinity(0))
-    print(f"{len(marks)} notebooks of {options.lab}, {cores} cores: {seconds / 60:.1f} min")
-    print(f"{seconds / len(marks):.1f} s a notebook; points {sum(one.points for one in marks)}")
-    print("problems:", sorted({one.problem for one in marks} - {""}) or "none")
+    print(f"{len(results)} notebooks of {options.lab}, {cores} cores: {seconds / 60:.1f} min")
+    points = sum(result.points for result in results)
+    print(f"{seconds / len(results):.1f} s a notebook; points {points}")
+    print("problems:", sorted({result.problem for result in results} - {""}) or "none")
 
 
 def grade(lab, folder):
@@ -46,7 +47,7 @@ def grade(lab, folder):
 def write_class(lab, size, folder):
     """Notebooks of students who did more and more of a lab."""
     folder.mkdir()
-    tasks = len(labs.task_texts(labs.CHECKS[lab]))
+    tasks = len(labs.task_texts(labs.chapter(lab)))
     for number, done in enumerate(islice(cycle(range(tasks + 1)), size)):
         notebook = partly_solved(lab, done)
         notebook.cells[-1].source += f"\nstudent = {number}"
