@@ -67,7 +67,9 @@ def test_a_frozen_encoder_has_no_gradient(batch):
     }
 
 
-def test_the_history_of_a_training_has_the_gradients_of_each_epoch(make_split, folders):
+def test_the_history_of_a_training_has_the_gradients_of_each_epoch(
+    make_split, folders, short_encoder_here
+):
     split = make_split(4, 32)
     model = unet_model(image_size=32, weights=None, filters=FEW)
     first = probes.gradient_norms(model, split.images, split.masks)

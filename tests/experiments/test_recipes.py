@@ -291,7 +291,7 @@ def test_a_loss_of_one_s_own_can_be_made_known(monkeypatch):
     assert type(recipes.loss(recipe)) is losses.Dice
 
 
-def test_a_recipe_that_asks_for_them_keeps_its_gradients(folders):
+def test_a_recipe_that_asks_for_them_keeps_its_gradients(folders, short_encoder_here):
     recipe = replace(recipes.find("scratch-none"), epochs=1, batch_size=4, **FEW)
     row = recipes.run(recipe, source="synthetic", limit=(4, 2))
     (first,) = row["history"]["gradient Conv1"]
