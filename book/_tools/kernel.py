@@ -34,6 +34,11 @@ def _watched():
 
 _opened = _watched()
 """
+# Widgets without a front end: nbclient can block for ever on their messages (jupyter/nbclient#312).
+NO_MESSAGES = """
+import comm as _comm
+_comm.create_comm = _comm.DummyComm
+"""
 TOLD = """
 import json as _json, sys as _sys
 _json.dumps({"modules": sorted(_sys.modules), "files": sorted(_opened)})
@@ -43,15 +48,16 @@ _json.dumps({"modules": sorted(_sys.modules), "files": sorted(_opened)})
 def main(path, to, folder):
     notebook = nbformat.read(path, as_version=4)
     body, start, times = list(notebook.cells), time.monotonic(), {}
-    watch, told = (nbformat.v4.new_code_cell(code) for code in (WATCH, TOLD))
+    explorers = bool(os.environ.get("COURSE_EXPLORERS"))
+    first = WATCH + NO_MESSAGES * explorers
+    watch, told = (nbformat.v4.new_code_cell(code) for code in (first, TOLD))
     notebook.cells = [watch, *body, told]
     client = NotebookClient(
         notebook,
         timeout=CELL,
         kernel_name="python3",
         record_timing=False,
-        # On a page an explorer is dead, and it can block nbclient (jupyter/nbclient#312).
-        skip_cells_with_tag="" if os.environ.get("COURSE_EXPLORERS") else "skip-execution",
+        skip_cells_with_tag="" if explorers else "skip-execution",  # dead on a page
         resources={"metadata": {"path": folder}},
         on_cell_start=lambda cell, cell_index: say(cell=min(cell_index, len(body)), of=len(body)),
         on_cell_execute=lambda cell, cell_index: times.update({cell.id: -time.monotonic()}),
