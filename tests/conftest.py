@@ -1,4 +1,4 @@
-"""What all tests share: they read and write in temporary folders alone and need no network."""
+"""Shared fixtures. Tests use only temporary folders and need no network."""
 
 import os
 import socket
@@ -11,16 +11,16 @@ from labkit import data
 
 pytest_plugins = ["tests.slow"]
 FOLDERS = ("TFDS_DATA_DIR", "KERAS_HOME", "LABKIT_CACHE", "LABKIT_RUNS")
-TFDS_DATA_DIR = os.environ.get("TFDS_DATA_DIR")  # as it was before the tests hid it
+TFDS_DATA_DIR = os.environ.get("TFDS_DATA_DIR")  # before the tests replace it
 
 
 def pytest_collection_modifyitems(items):
-    """The notebooks first: they take longest, and the other tests fill what is left of the time."""
+    """Runs the notebooks first: they take longest, and the other tests fill the remaining time."""
     items.sort(key=lambda item: item.path.name != "test_notebooks.py")
 
 
 def pytest_configure(config):
-    """A quarter of the examples in the default run, where a test does not say how many."""
+    """Uses a quarter of Hypothesis's default number of examples in the default run."""
     from hypothesis import settings
 
     settings.register_profile("few", max_examples=25)
@@ -30,9 +30,9 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="module", autouse=True)
 def _sealed(tmp_path_factory):
-    """Empty folders for each file of tests, and no host but this one.
+    """Empty folders and no remote hosts for each test file.
 
-    Module scope, so that module-scoped fixtures are sealed too and tests elsewhere are not.
+    It has module scope, so that it also applies to module-scoped fixtures.
     """
     with pytest.MonkeyPatch.context() as patch:
         for name in FOLDERS:
@@ -53,7 +53,7 @@ def _sealed(tmp_path_factory):
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
-    """Empty folders for one test, in the environment; the folder that they lie in."""
+    """Empty folders for one test, set in the environment; returns their parent."""
     for name in FOLDERS:
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     return tmp_path
@@ -61,7 +61,7 @@ def folders(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def real_data(_sealed):
-    """The real dataset in the environment for this file's tests; skips where it is not there."""
+    """The real dataset for this file's tests, which are skipped if it is missing."""
     if not TFDS_DATA_DIR or not (Path(TFDS_DATA_DIR) / data.REAL / data.VERSION).is_dir():
         pytest.skip("the real dataset is not in TFDS_DATA_DIR")
     with pytest.MonkeyPatch.context() as patch:
@@ -71,7 +71,7 @@ def real_data(_sealed):
 
 @pytest.fixture(scope="module")
 def eager():
-    """Nothing is compiled in this file's tests: that takes longer than a few steps of training."""
+    """Runs this file's tests eagerly: compiling takes longer than a few training steps."""
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)
@@ -81,7 +81,7 @@ def eager():
 
 @pytest.fixture
 def compiled(eager):
-    """One test of such a file compiles, as users do."""
+    """Compiles functions in one test of a file that uses ``eager``."""
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(False)
@@ -91,7 +91,7 @@ def compiled(eager):
 
 @pytest.fixture(scope="session")
 def make_split():
-    """A function that gives a split of ``count`` images without files.
+    """A function that returns a split of ``count`` images without files.
 
     Image i is filled with the number i, and its mask with i % 3.
     """
@@ -114,8 +114,8 @@ def make_split():
 
 @pytest.fixture(scope="session")
 def tiny_unet():
-    """A function that builds a model of one layer with a U-Net's contract and some of its
-    arguments."""
+    """A function that builds a one-layer model with the inputs, outputs and some arguments of
+    a U-Net."""
     import keras
 
     def build(num_classes=3, image_size=32, seed=0, **_):
@@ -134,10 +134,10 @@ def tiny_unet():
 
 @pytest.fixture(scope="module")
 def short_encoder():
-    """In the place of Keras's MobileNetV2 a network of a tenth of its layers, without weights.
+    """Replaces Keras's MobileNetV2 with a network of a tenth of its layers and random weights.
 
-    Its taps have the names, sizes and channels of the real ones, so that ``labkit`` builds
-    encoders and decoders around it as around that; a U-Net is built in a tenth of a second.
+    Its taps have the names, sizes and channels of the real ones, so ``labkit`` builds the same
+    decoders on it; building a U-Net takes a tenth of a second. Returns the real MobileNetV2.
     """
     from keras import applications
 
@@ -147,24 +147,24 @@ def short_encoder():
         yield real
 
 
-@pytest.fixture(scope="module", params=["short", pytest.param("whole", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["short", pytest.param("real", marks=pytest.mark.slow)])
 def either_encoder(request, short_encoder):
-    """``short_encoder``, and for the slow ones of the tests that ask for this the real network."""
+    """``short_encoder``, and in slow tests also the real encoder."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.param == "whole":
+        if request.param == "real":
             patch.setattr("keras.applications.MobileNetV2", short_encoder)
         yield
 
 
 @pytest.fixture
 def short_encoder_here(monkeypatch):
-    """``short_encoder`` for one test of a file that builds the real network."""
+    """``short_encoder`` for one test of a file that uses the real encoder."""
     monkeypatch.setattr("keras.applications.MobileNetV2", short_mobilenet)
 
 
 @pytest.fixture
 def real_encoder(short_encoder, monkeypatch):
-    """One test of such a file builds the real network, as users do."""
+    """The real encoder for one test of a file that uses ``short_encoder``."""
     monkeypatch.setattr("keras.applications.MobileNetV2", short_encoder)
 
 
@@ -179,7 +179,7 @@ SHORT = (  # name, stride and filters of each convolution
 
 
 def short_mobilenet(input_shape, include_top, weights):
-    """Each convolution sees the pixels that it makes one of, and no others."""
+    """MobileNetV2's taps, with convolutions whose kernels have the size of their strides."""
     import keras
     from keras import layers
 

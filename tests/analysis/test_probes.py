@@ -1,4 +1,4 @@
-"""Gradients by depth and the similarity of features, against what can be worked out by hand."""
+"""Gradient norms by layer, and the similarity of features (CKA)."""
 
 import keras
 import numpy as np
@@ -30,8 +30,8 @@ def batch():
     return images, rng.integers(0, 3, (4, 32, 32, 1), np.uint8)
 
 
-def test_the_gradient_of_one_convolution_is_that_of_the_formula(batch):
-    """Logits w x: the gradient of cross-entropy is the mean of (softmax - one-hot) x."""
+def test_gradient_norm_of_single_convolution(batch):
+    """For logits w x, the gradient of cross-entropy is the mean of (softmax - one-hot) x."""
     layer = keras.layers.Conv2D(3, 1, use_bias=False, name="logits")
     model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Rescaling(1 / 255), layer])
     images, masks = batch
@@ -39,23 +39,23 @@ def test_the_gradient_of_one_convolution_is_that_of_the_formula(batch):
     z = x @ np.array(layer.kernel)[0, 0]
     p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
     gradient = x.T @ (p - np.eye(3)[masks.ravel()]) / len(x)
-    found = probes.gradient_norms(model, images, masks)
-    assert found == {"logits": pytest.approx(np.linalg.norm(gradient), rel=1e-4)}
+    norms = probes.gradient_norms(model, images, masks)
+    assert norms == {"logits": pytest.approx(np.linalg.norm(gradient), rel=1e-4)}
 
 
-def test_gradients_are_told_from_the_image_to_the_logits_and_nothing_changes(model, batch):
+def test_gradient_norms_are_ordered_and_do_not_change_model(model, batch):
     before = [np.array(weight) for weight in model.weights]
     norms = probes.gradient_norms(model, *batch)
     names = list(norms)
     assert names[0] == "Conv1" and names[-1] == "logits"
     assert names.index("block_1") < names.index("block_16") < names.index("up_8")
     assert all(value > 0 for value in norms.values())
-    for old, weight in zip(before, model.weights, strict=True):
-        np.testing.assert_array_equal(old, np.array(weight))
+    for old_weight, weight in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(old_weight, np.array(weight))
     assert probes.gradient_norms(model, *batch) == pytest.approx(norms, rel=1e-4)
 
 
-def test_a_frozen_encoder_has_no_gradient(batch):
+def test_gradient_norms_skip_frozen_encoder(batch):
     model = unet_model(image_size=32, weights=None, filters=FEW)
     model.get_layer("encoder").trainable = False
     assert set(probes.gradient_norms(model, *batch)) == {
@@ -67,9 +67,7 @@ def test_a_frozen_encoder_has_no_gradient(batch):
     }
 
 
-def test_the_history_of_a_training_has_the_gradients_of_each_epoch(
-    make_split, folders, short_encoder_here
-):
+def test_history_has_gradient_norms_of_each_epoch(make_split, folders, short_encoder_here):
     split = make_split(4, 32)
     model = unet_model(image_size=32, weights=None, filters=FEW)
     first = probes.gradient_norms(model, split.images, split.masks)
@@ -94,7 +92,7 @@ def test_the_history_of_a_training_has_the_gradients_of_each_epoch(
         ("dense/kernel", "dense"),
     ],
 )
-def test_weights_belong_to_parts(path, part):
+def test_part_of_weight_path(path, part):
     assert probes.part_of(path) == part
 
 
@@ -107,56 +105,59 @@ def random_features(seed, channels=5):
 
 @properties
 @given(st.integers(0, 10_000), st.floats(0.01, 100), st.floats(-10, 10))
-def test_turning_scaling_and_shifting_features_leaves_them_alike(seed, scale, shift):
+def test_cka_is_invariant_to_rotation_scale_and_shift(seed, scale, shift):
     x = random_features(seed)
-    turn, _ = np.linalg.qr(np.random.default_rng(seed + 1).normal(size=(5, 5)))
-    assert probes.cka(x, scale * x @ turn + shift) == pytest.approx(1)
+    rotation, _ = np.linalg.qr(np.random.default_rng(seed + 1).normal(size=(5, 5)))
+    assert probes.cka(x, scale * x @ rotation + shift) == pytest.approx(1)
 
 
 @properties
 @given(st.integers(0, 10_000), st.integers(1, 8))
-def test_similarity_is_the_same_both_ways_and_between_0_and_1(seed, channels):
+def test_cka_is_symmetric_and_bounded(seed, channels):
     x, y = random_features(seed), random_features(seed + 1, channels)
-    found = probes.cka(x, y)
-    assert found == pytest.approx(probes.cka(y, x))
-    assert 0 <= found <= 1
+    similarity = probes.cka(x, y)
+    assert similarity == pytest.approx(probes.cka(y, x))
+    assert 0 <= similarity <= 1
 
 
-def test_features_that_have_nothing_in_common_are_not_alike():
+def test_cka_of_orthogonal_features_is_zero():
     x = np.array([[1.0], [1.0], [-1.0], [-1.0]])
     y = np.array([[1.0], [-1.0], [1.0], [-1.0]])
     assert probes.cka(x, y) == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "words"),
+    ("x", "y", "match"),
     [
         (np.ones((3, 2)), np.ones((4, 2)), r"shapes \(3, 2\) and \(4, 2\)"),
         (np.ones((3, 2, 1)), np.ones((3, 2)), r"use \[N, C\]"),
         (np.ones((3, 2)), np.eye(3), "same at every position"),
     ],
 )
-def test_features_that_can_not_be_compared_are_refused(x, y, words):
-    with pytest.raises(ValueError, match=words):
+def test_cka_invalid_features_raise(x, y, match):
+    with pytest.raises(ValueError, match=match):
         probes.cka(x, y)
 
 
-def test_a_network_is_alike_to_itself_and_less_to_another(model, batch):
+def test_similarity_is_1_only_for_same_model(model, batch):
     images = batch[0]
     assert probes.similarity(model, model, images) == pytest.approx(
         dict.fromkeys((8, 16, 32, 64), 1)
     )
     other = skip_unet("none", image_size=32, weights=None, filters=FEW, seed=5)
-    found = probes.similarity(model, other, images)
-    assert set(found) == {8, 16, 32, 64} and max(found.values()) < 0.99
+    similarity = probes.similarity(model, other, images)
+    assert set(similarity) == {8, 16, 32, 64} and max(similarity.values()) < 0.99
 
 
-def test_features_have_a_row_for_each_position(model, batch):
-    found = probes.features(model, batch[0], 64)
-    assert found.shape == (4 * 16 * 16, FEW[-1])  # of a 32x32 image, a quarter of the size named
+def test_features_have_row_per_position(model, batch):
+    features = probes.features(model, batch[0], 64)
+    assert features.shape == (
+        4 * 16 * 16,
+        FEW[-1],
+    )  # the tap is named for 128x128 images; this one is 32x32
 
 
-def test_another_loss_has_another_gradient(model, batch):
+def test_gradient_norms_depend_on_loss(model, batch):
     assert probes.gradient_norms(model, *batch, losses.Dice()) != pytest.approx(
         probes.gradient_norms(model, *batch), rel=1e-3
     )

@@ -1,4 +1,4 @@
-"""One row an image, with numbers that can be worked out by hand, and honest intervals."""
+"""Tables with one row per image, their bootstrap intervals, groups and associations."""
 
 import numpy as np
 import pandas as pd
@@ -7,13 +7,13 @@ import pytest
 from labkit import data, metrics
 from labkit.analysis import tables
 
-GREY, BLACK, WHITE, RED = [128] * 3, [0] * 3, [255] * 3, [255, 0, 0]
+GRAY, BLACK, WHITE, RED = [128] * 3, [0] * 3, [255] * 3, [255, 0, 0]
 SPLIT = data.Split(  # three images of 2x2
     np.array(
         [
-            [[BLACK, WHITE], [GREY, GREY]],
-            [[RED, RED], [GREY, RED]],
-            [[GREY, GREY], [GREY, GREY]],
+            [[BLACK, WHITE], [GRAY, GRAY]],
+            [[RED, RED], [GRAY, RED]],
+            [[GRAY, GRAY], [GRAY, GRAY]],
         ],
         np.uint8,
     ),
@@ -32,7 +32,7 @@ PRED_MASKS = np.array([[[0, 1], [1, 1]], [[0, 0], [1, 0]], [[1, 1], [1, 2]]], np
 # --- the table -----------------------------------------------------------------------------------
 
 
-def test_table_has_a_row_for_each_image_in_the_split_s_order():
+def test_per_image_has_row_per_image_in_split_order():
     rows = tables.per_image(SPLIT, PRED_MASKS)
     assert list(rows.columns) == [
         *("name", "breed", "species", "accuracy", "pet IoU", "background IoU", "border IoU"),
@@ -44,10 +44,10 @@ def test_table_has_a_row_for_each_image_in_the_split_s_order():
     assert list(rows["species"]) == ["dog", "cat", "dog"]
 
 
-def test_scores_of_three_images_by_hand():
+def test_per_image_scores():
     rows = tables.per_image(SPLIT, PRED_MASKS)
     np.testing.assert_allclose(rows["accuracy"], [3 / 4, 1, 3 / 4])
-    np.testing.assert_allclose(rows["pet IoU"], [1 / 2, 1, 1])  # the third has no pet: 1
+    np.testing.assert_allclose(rows["pet IoU"], [1 / 2, 1, 1])  # the third image has no pet, so 1
     np.testing.assert_allclose(rows["background IoU"], [2 / 3, 1, 2 / 3])
     np.testing.assert_allclose(rows["border IoU"], [1, 1, 1 / 2])
     np.testing.assert_allclose(rows["pet share"], [1 / 2, 3 / 4, 0])
@@ -55,14 +55,14 @@ def test_scores_of_three_images_by_hand():
     np.testing.assert_allclose(rows[["pet IoU", "background IoU", "border IoU"]].mean(), by_image)
 
 
-def test_attributes_are_those_of_image_and_true_mask():
+def test_per_image_attributes_use_true_mask():
     rows = tables.per_image(SPLIT, PRED_MASKS)
     assert rows["shades"][0] == 2 and rows["shade contrast"][0] == pytest.approx(100)
     assert rows["shades"][1] == 1 and rows["shade contrast"][1] == pytest.approx(0)
     assert np.isnan(rows["shades"][2])  # no pet
 
 
-def test_masks_of_another_shape_are_refused():
+def test_per_image_mismatched_masks_raise():
     with pytest.raises(ValueError, match="use equal shapes"):
         tables.per_image(SPLIT, PRED_MASKS[:2])
 
@@ -70,7 +70,7 @@ def test_masks_of_another_shape_are_refused():
 # --- intervals -----------------------------------------------------------------------------------
 
 
-def test_an_interval_holds_its_mean():
+def test_interval_contains_mean():
     values = np.random.default_rng(0).uniform(0, 1, 50)
     mean, low, high = tables.interval(values)
     assert mean == pytest.approx(values.mean())
@@ -78,7 +78,7 @@ def test_an_interval_holds_its_mean():
     assert all(type(number) is float for number in (mean, low, high))
 
 
-def test_an_interval_is_that_of_the_normal_approximation():
+def test_interval_matches_normal_approximation():
     values = np.random.default_rng(0).normal(3, 2, 400)
     mean, low, high = tables.interval(values, draws=4000)
     error = 1.96 * values.std() / np.sqrt(len(values))
@@ -86,16 +86,16 @@ def test_an_interval_is_that_of_the_normal_approximation():
     assert mean - low == pytest.approx(error, rel=0.1)
 
 
-def test_an_interval_of_four_times_the_values_is_half_as_wide():
+def test_interval_width_scales_with_sample_size():
     values = np.random.default_rng(0).uniform(0, 1, 100)
     widths = []
-    for times in (1, 4):
-        _, low, high = tables.interval(np.tile(values, times), draws=4000)
+    for repeats in (1, 4):
+        _, low, high = tables.interval(np.tile(values, repeats), draws=4000)
         widths.append(high - low)
     assert widths[0] / widths[1] == pytest.approx(2, rel=0.1)
 
 
-def test_an_interval_covers_the_true_mean_in_about_95_of_100_samples():
+def test_interval_coverage_is_about_95_percent():
     covered = 0
     for seed in range(200):
         values = np.random.default_rng(seed).uniform(0, 1, 60)
@@ -104,22 +104,22 @@ def test_an_interval_covers_the_true_mean_in_about_95_of_100_samples():
     assert 0.90 <= covered / 200 <= 0.99
 
 
-def test_the_same_seed_gives_the_same_interval_and_another_one_another():
+def test_interval_depends_on_seed():
     values = np.random.default_rng(0).uniform(0, 1, 20)
     assert tables.interval(values, seed=1) == tables.interval(values, seed=1)
     assert tables.interval(values, seed=1) != tables.interval(values, seed=2)
 
 
-def test_equal_values_have_an_interval_of_no_width():
+def test_interval_of_equal_values_has_zero_width():
     assert tables.interval([0.5] * 9) == (0.5, 0.5, 0.5)
 
 
-def test_missing_values_are_left_out():
+def test_interval_ignores_nan():
     assert tables.interval([1.0, np.nan, 3.0]) == tables.interval([1.0, 3.0])
 
 
 @pytest.mark.parametrize("values", [[], [np.nan, np.nan]])
-def test_an_interval_of_nothing_is_refused(values):
+def test_interval_without_values_raises(values):
     with pytest.raises(ValueError, match="every value is NaN or there are none"):
         tables.interval(values)
 
@@ -127,7 +127,7 @@ def test_an_interval_of_nothing_is_refused(values):
 # --- groups --------------------------------------------------------------------------------------
 
 
-def test_groups_come_worst_first_with_their_size_and_interval():
+def test_by_group_sorts_worst_first():
     rows = pd.DataFrame(
         {
             "breed": ["b", "a", "b", "c", "a", "b"],
@@ -145,7 +145,7 @@ def test_groups_come_worst_first_with_their_size_and_interval():
     assert list(tables.by_group(rows, "breed", "accuracy").index) == ["a", "c", "b"]
 
 
-def test_groups_of_a_table_of_predictions():
+def test_by_group_of_per_image_table():
     summary = tables.by_group(tables.per_image(SPLIT, PRED_MASKS), "species", "background IoU")
     assert list(summary.index) == ["dog", "cat"]
     np.testing.assert_allclose(summary["mean"], [2 / 3, 1])
@@ -154,8 +154,8 @@ def test_groups_of_a_table_of_predictions():
 # --- associations --------------------------------------------------------------------------------
 
 
-def drawn_rows(count=400, seed=0):
-    """Size makes the score; shades only go along with size; noise does nothing."""
+def random_rows(count=400, seed=0):
+    """Size determines the score; shades only correlate with size; noise has no effect."""
     rng = np.random.default_rng(seed)
     size, noise = rng.normal(size=(2, count))
     shades = size + rng.normal(size=count)
@@ -164,45 +164,45 @@ def drawn_rows(count=400, seed=0):
     return pd.DataFrame(columns)
 
 
-def test_a_borrowed_association_vanishes_with_the_others_held():
-    found = tables.associations(drawn_rows(), ["shades", "noise", "size"], draws=300)
-    assert found.index[0] == "size"
-    shades = found.loc["shades"]
+def test_associations_remove_confounding():
+    table = tables.associations(random_rows(), ["shades", "noise", "size"], draws=300)
+    assert table.index[0] == "size"
+    shades = table.loc["shades"]
     assert shades["low"] > 0.3
     assert shades["held low"] < 0 < shades["held high"]
-    assert found.loc["noise", "low"] < 0 < found.loc["noise", "high"]
-    assert found.loc["size", "held low"] > 0.8
+    assert table.loc["noise", "low"] < 0 < table.loc["noise", "high"]
+    assert table.loc["size", "held low"] > 0.8
 
 
-def test_alone_is_spearman_s_correlation():
-    rows = drawn_rows(60)
-    found = tables.associations(rows, ["size", "noise"], draws=20)
+def test_associations_alone_is_spearman_correlation():
+    rows = random_rows(60)
+    table = tables.associations(rows, ["size", "noise"], draws=20)
     expected = rows.corr("spearman")["pet IoU"]
-    assert found["alone"].to_dict() == pytest.approx(expected[["size", "noise"]].to_dict())
+    assert table["alone"].to_dict() == pytest.approx(expected[["size", "noise"]].to_dict())
 
 
-def test_more_attributes_make_intervals_wider():
-    rows = drawn_rows()
-    one = tables.associations(rows, ["size"], draws=400).loc["size"]
-    three = tables.associations(rows, ["size", "noise", "shades"], draws=400).loc["size"]
-    assert three["high"] - three["low"] > one["high"] - one["low"]
+def test_associations_with_more_attributes_widen_intervals():
+    rows = random_rows()
+    single = tables.associations(rows, ["size"], draws=400).loc["size"]
+    multiple = tables.associations(rows, ["size", "noise", "shades"], draws=400).loc["size"]
+    assert multiple["high"] - multiple["low"] > single["high"] - single["low"]
 
 
-def test_what_does_not_vary_has_no_association_and_gaps_are_left_out():
-    rows = drawn_rows(50).assign(same=1.0)
+def test_associations_with_constant_and_missing_values():
+    rows = random_rows(50).assign(same=1.0)
     rows.loc[3, "size"] = np.nan
-    found = tables.associations(rows, ["same", "size"], draws=50)
-    assert found.loc["same"].eq(0).all()
-    assert found.loc["size", "alone"] > 0.8
+    table = tables.associations(rows, ["same", "size"], draws=50)
+    assert table.loc["same"].eq(0).all()
+    assert table.loc["size", "alone"] > 0.8
 
 
-def test_too_few_images_are_refused():
+def test_associations_with_too_few_rows_raise():
     with pytest.raises(ValueError, match="2 rows without a NaN"):
-        tables.associations(drawn_rows(2), ["size"])
+        tables.associations(random_rows(2), ["size"])
 
 
-def test_fifths_are_as_many_images_each_from_low_to_high():
-    rows = drawn_rows(100)
-    found = tables.by_quantile(rows, "size")
-    assert found["images"].tolist() == [20] * 5
-    assert found["mean"].is_monotonic_increasing
+def test_by_quantile_splits_evenly_in_order():
+    rows = random_rows(100)
+    table = tables.by_quantile(rows, "size")
+    assert table["images"].tolist() == [20] * 5
+    assert table["mean"].is_monotonic_increasing

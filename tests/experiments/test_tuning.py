@@ -1,4 +1,4 @@
-"""The search for settings: on validation images alone, the same after an interruption."""
+"""The search for settings: its trials, interruptions and diverged trainings."""
 
 import sys
 from dataclasses import replace
@@ -20,13 +20,13 @@ def split(_sealed):
 
 
 @pytest.fixture
-def trained(monkeypatch, folders):
-    """No training: the score of a recipe is best for a rate of 0.01. Gives what was tried."""
-    tried = []
+def trials_run(monkeypatch, folders):
+    """Replaces training: the best learning rate is 0.01. Returns the trials that were run."""
+    trials = []
 
     def fit(recipe, seed, train):
-        tried.append((recipe, seed, len(train)))
-        folder = training.runs_folder() / f"{recipe.name}-{len(tried)}"
+        trials.append((recipe, seed, len(train)))
+        folder = training.runs_folder() / f"{recipe.name}-{len(trials)}"
         folder.mkdir(parents=True)
         return recipe, training.Run({}, folder)
 
@@ -36,50 +36,50 @@ def trained(monkeypatch, folders):
 
     monkeypatch.setattr(recipes, "fit", fit)
     monkeypatch.setattr(scores, "score", score)
-    return tried
+    return trials
 
 
 def search(split, trials, **options):
     return tuning.search(RECIPE, split, trials, **{"space": SPACE, **options})
 
 
-def test_the_first_trial_is_the_recipe_as_it_is(split, trained):
+def test_first_trial_is_unchanged_recipe(split, trials_run):
     table = search(split, 1)
     assert table.loc[0, "learning_rate"] == RECIPE.learning_rate
-    assert trained == [(RECIPE, 0, 18)]
+    assert trials_run == [(RECIPE, 0, 18)]
 
 
-def test_each_trial_lies_in_the_space_and_changes_nothing_else(split, trained):
+def test_trials_change_only_settings_of_space(split, trials_run):
     table = search(split, 12)
-    assert len(table) == 12 == len(trained)
+    assert len(table) == 12 == len(trials_run)
     for name, (low, high) in SPACE.items():
         assert table[name].between(low, high).all() and table[name].nunique() == 12
-    for recipe, _, _ in trained:
+    for recipe, _, _ in trials_run:
         assert replace(recipe, learning_rate=RECIPE.learning_rate, dice=RECIPE.dice) == RECIPE
 
 
-def test_trials_come_to_where_the_score_is_good(split, trained):
+def test_trials_converge_to_best_score(split, trials_run):
     table = search(split, 30)
     distance = abs(np.log10(table["learning_rate"]) + 2)
     assert distance[15:].median() < distance[1:10].median()
     assert table["mean IoU"].idxmax() == distance.idxmin()
 
 
-def test_a_search_goes_on_with_what_it_would_have_tried(split, trained, monkeypatch, tmp_path):
+def test_extended_search_matches_uninterrupted_search(split, trials_run, monkeypatch, tmp_path):
     search(split, 4)
-    again = search(split, 7)
-    assert len(trained) == 7
+    extended = search(split, 7)
+    assert len(trials_run) == 7
     monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "elsewhere"))
-    whole = search(split, 7)
-    np.testing.assert_allclose(again, whole)
+    uninterrupted = search(split, 7)
+    np.testing.assert_allclose(extended, uninterrupted)
 
 
-def test_an_interrupted_trial_is_tried_again(split, trained, monkeypatch):
+def test_interrupted_trial_is_repeated(split, trials_run, monkeypatch):
     fit = recipes.fit
 
     def stop(recipe, seed, train):
         fit(recipe, seed, train)
-        if len(trained) == 3:
+        if len(trials_run) == 3:
             raise KeyboardInterrupt
         return fit(recipe, seed, train)
 
@@ -87,42 +87,40 @@ def test_an_interrupted_trial_is_tried_again(split, trained, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         search(split, 3)
     monkeypatch.setattr(recipes, "fit", fit)
-    broken = trained[-1]
+    interrupted = trials_run[-1]
     table = search(split, 3)
-    assert broken in trained[3:]
+    assert interrupted in trials_run[3:]
     assert len(table) == 3
 
 
-def test_a_trial_that_diverges_is_a_bad_one_and_the_search_goes_on(split, trained, monkeypatch):
+def test_diverged_trial_scores_0_and_search_continues(split, trials_run, monkeypatch):
     fit = recipes.fit
 
     def diverge(recipe, seed, train):
         _, run = fit(recipe, seed, train)
-        if len(trained) in (2, 4):
+        if len(trials_run) in (2, 4):
             raise training.Diverged(float("nan"), 1, run.folder)
         return recipe, run
 
     monkeypatch.setattr(recipes, "fit", diverge)
     table = search(split, 5)
     assert [value == 0 for value in table["mean IoU"]] == [False, True, False, True, False]
-    assert table["learning_rate"].nunique() == 5 == len(trained)
-    (left,) = training.runs_folder().iterdir()
-    assert left.name.startswith("search-tiny-")
+    assert table["learning_rate"].nunique() == 5 == len(trials_run)
+    (remaining,) = training.runs_folder().iterdir()
+    assert remaining.name.startswith("search-tiny-")
 
 
-def test_a_real_training_that_diverges_scores_nothing(
-    split, folders, tiny_unet, monkeypatch, eager
-):
-    def spoilt(**options):
+def test_diverged_real_training_scores_0(split, folders, tiny_unet, monkeypatch, eager):
+    def build_nan_model(**options):
         model = tiny_unet(**options)
         model.set_weights([weight * np.nan for weight in model.get_weights()])
         return model
 
-    monkeypatch.setitem(recipes.ARCHITECTURES, "unet", spoilt)
+    monkeypatch.setitem(recipes.ARCHITECTURES, "unet", build_nan_model)
     assert search(split, 2)["mean IoU"].to_list() == [0, 0]
 
 
-def test_another_mistake_ends_the_search(split, trained, monkeypatch):
+def test_other_errors_end_search(split, trials_run, monkeypatch):
     def fit(recipe, seed, train):
         raise ValueError("no such layer")
 
@@ -131,33 +129,33 @@ def test_another_mistake_ends_the_search(split, trained, monkeypatch):
         search(split, 1)
 
 
-def test_a_finished_search_trains_nothing(split, trained):
+def test_finished_search_does_not_train(split, trials_run):
     first = search(split, 2)
-    count = len(trained)
+    count = len(trials_run)
     np.testing.assert_array_equal(search(split, 2), first)
-    assert len(trained) == count
+    assert len(trials_run) == count
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"space": {"dice": (0.0, 1.0)}}])
-def test_another_search_begins_anew(split, trained, change):
+def test_changed_search_starts_over(split, trials_run, change):
     search(split, 1)
     search(split, 1, **change)
-    assert len(trained) == 2
+    assert len(trials_run) == 2
 
 
-def test_the_weights_of_a_trial_are_not_kept(split, trained):
+def test_trial_weights_are_deleted(split, trials_run):
     search(split, 2)
-    (left,) = training.runs_folder().iterdir()
-    assert left.name.startswith("search-tiny-")
+    (remaining,) = training.runs_folder().iterdir()
+    assert remaining.name.startswith("search-tiny-")
 
 
-def test_a_real_search_scores_what_it_trained(split, folders, tiny_unet, monkeypatch, eager):
+def test_search_with_real_training(split, folders, tiny_unet, monkeypatch, eager):
     monkeypatch.setitem(recipes.ARCHITECTURES, "unet", tiny_unet)
     table = search(split, 2)
     assert table["mean IoU"].between(0, 1).all()
 
 
-def test_without_optuna_it_says_what_to_install(split, trained, monkeypatch):
+def test_missing_optuna_raises(split, trials_run, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ImportError, match="pip install optuna"):
         search(split, 1)
@@ -178,6 +176,6 @@ def test_without_optuna_it_says_what_to_install(split, trained, monkeypatch):
         (1, {"dice": (-1.0, 1.0)}, "outside its limits -1.0 to 1.0"),
     ],
 )
-def test_what_can_not_be_searched_is_refused(split, trained, trials, space, match):
+def test_invalid_search_raises(split, trials_run, trials, space, match):
     with pytest.raises(ValueError, match=match):
         search(split, trials, space=space)

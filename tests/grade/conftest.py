@@ -1,4 +1,4 @@
-"""A small lab of two tasks, and submissions to it."""
+"""A small lab with two tasks, and fixtures that write submissions to it."""
 
 import json
 import os
@@ -30,13 +30,13 @@ GOOD = "def double(x):\n    return x + x\n\nwhy = 'because it is so'"
 
 @pytest.fixture(autouse=True)
 def small_lab(monkeypatch):
-    """The tasks above in the place of a lab's; their cases are sent into the sandbox."""
+    """Replaces a lab's tasks with those above, whose cases are sent to the sandbox."""
     for module in (grader, course):
         monkeypatch.setattr(module, "tasks_of", lambda lab: TASKS)
 
 
 def bubblewrap():
-    """Has to be there where all is tested: on the Linux of GitHub's runners."""
+    """The bubblewrap backend, which is required on GitHub's Linux runners."""
     try:
         sandbox.check()
     except sandbox.Unsafe as reason:
@@ -47,24 +47,24 @@ def bubblewrap():
 
 
 def docker():
-    """Where its image has been made, which takes minutes: ``labkit grade`` makes it."""
+    """The Docker backend, if ``labkit grade`` has built its image, which takes minutes."""
     if container.shutil.which("docker") is None or not container.image_is_here():
         raise sandbox.Unsafe("Docker or labkit's image for it is not here")
     return container.Container
 
 
 @pytest.fixture
-def isolated():
-    """For what needs a sandbox, whichever."""
+def needs_sandbox():
+    """Skips tests where no sandbox is available."""
     try:
         bubblewrap()
     except sandbox.Unsafe as reason:
         pytest.skip(str(reason))
 
 
-@pytest.fixture(params=[bubblewrap, docker], ids=lambda find: find.__name__)
-def place(request):
-    """What isolates, each that is here."""
+@pytest.fixture(params=[bubblewrap, docker], ids=lambda factory: factory.__name__)
+def backend(request):
+    """Each available isolation backend."""
     try:
         return request.param()
     except sandbox.Unsafe as reason:
@@ -73,7 +73,7 @@ def place(request):
 
 @pytest.fixture
 def write(tmp_path):
-    """Write a notebook of these cells; returns its ``Submission``."""
+    """A function that writes a notebook of the given cells and returns its ``Submission``."""
 
     def make(*cells, name="student.ipynb", **metadata):
         notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells], metadata=metadata)
@@ -86,8 +86,8 @@ def write(tmp_path):
 
 
 @pytest.fixture
-def raw(tmp_path):
-    """Write anything under a notebook's name; returns its ``Submission``."""
+def write_raw(tmp_path):
+    """A function that writes any content to an .ipynb file and returns its ``Submission``."""
 
     def make(content, name="student.ipynb"):
         path = tmp_path / "class" / name

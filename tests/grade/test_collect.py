@@ -1,4 +1,4 @@
-"""Files to submissions: any names, folders, exports of platforms, files that are no notebook."""
+"""Collecting submissions: file names, folders, platform exports and invalid notebooks."""
 
 import os
 import zipfile
@@ -9,7 +9,7 @@ from conftest import GOOD
 from labkit.grade import collect
 from labkit.grade.grader import grade
 
-V3 = {
+V3_NOTEBOOK = {
     "nbformat": 3,
     "nbformat_minor": 0,
     "metadata": {"name": ""},
@@ -29,39 +29,39 @@ V3 = {
         }
     ],
 }
-NO_NOTEBOOKS = {
+INVALID_NOTEBOOKS = {
     "not JSON": ("{'cells': []}", "no notebook"),
     "empty": ("", "empty"),
-    "only spaces": ("  \n ", "empty"),
-    "a web page": ("<!DOCTYPE html><html></html>", "web page"),
-    "a list": ([1, 2], "no cells"),
-    "a number": ("3", "no cells"),
+    "whitespace": ("  \n ", "empty"),
+    "web page": ("<!DOCTYPE html><html></html>", "web page"),
+    "list": ([1, 2], "no cells"),
+    "number": ("3", "no cells"),
     "no cells": ({"nbformat": 4}, "no cells"),
     "binary": (bytes(range(256)), "no notebook"),
-    "cells that are none": ({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": 3}, ""),
-    "nested": ("[" * 100_000, "no notebook"),
-    "sources that are none": ({"cells": [{"cell_type": "code", "source": [1]}]}, "can't be read"),
+    "invalid cells": ({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": 3}, ""),
+    "deeply nested": ("[" * 100_000, "no notebook"),
+    "invalid source": ({"cells": [{"cell_type": "code", "source": [1]}]}, "can't be read"),
 }
 
 
-@pytest.mark.parametrize("name", NO_NOTEBOOKS)
-def test_what_is_no_notebook_gets_a_reason(raw, name):
-    content, reason = NO_NOTEBOOKS[name]
-    found = grade(raw(content), None)
-    assert found.points == 0 and found.problem and reason in found.problem
+@pytest.mark.parametrize("name", INVALID_NOTEBOOKS)
+def test_invalid_notebook_is_reported(write_raw, name):
+    content, reason = INVALID_NOTEBOOKS[name]
+    result = grade(write_raw(content), None)
+    assert result.points == 0 and result.problem and reason in result.problem
 
 
-def test_a_huge_notebook_gets_a_reason(raw, monkeypatch):
+def test_too_large_notebook_is_reported(write_raw, monkeypatch):
     monkeypatch.setattr(collect, "MOST", 1000)
-    assert "clear its outputs" in grade(raw(" " * 2000), None).problem
+    assert "clear its outputs" in grade(write_raw(" " * 2000), None).problem
 
 
-def test_a_foreign_kernel_gets_a_reason(write):
+def test_other_language_is_reported(write):
     submission = write("x <- 1", kernelspec={"name": "ir", "language": "R", "display_name": "R"})
     assert "written in R" in grade(submission, None).problem
 
 
-def test_a_link_to_a_file_outside_is_not_followed(write, tmp_path):
+def test_symlink_is_not_followed(write, tmp_path):
     outside = write(GOOD, name="../outside.ipynb").path
     link = tmp_path / "class" / "link.ipynb"
     link.parent.mkdir(exist_ok=True)
@@ -69,13 +69,13 @@ def test_a_link_to_a_file_outside_is_not_followed(write, tmp_path):
     assert "link" in grade(collect.Submission("link", link), None).problem
 
 
-def test_the_oldest_format_is_read(raw):
-    assert collect.code_cells(raw(V3).path) == [GOOD]
+def test_code_cells_of_nbformat_3(write_raw):
+    assert collect.code_cells(write_raw(V3_NOTEBOOK).path) == [GOOD]
 
 
-def test_cells_without_metadata_and_kernel_are_read(raw):
+def test_code_cells_without_metadata(write_raw):
     content = {"cells": [{"cell_type": "code", "source": ["a = 1\n", "b = 2"]}]}
-    submission = raw(content | {"nbformat": 4, "nbformat_minor": 2, "metadata": {}})
+    submission = write_raw(content | {"nbformat": 4, "nbformat_minor": 2, "metadata": {}})
     assert collect.code_cells(submission.path) == ["a = 1\nb = 2"]
 
 
@@ -91,7 +91,7 @@ def test_cells_without_metadata_and_kernel_are_read(raw):
         ("group 3/李雷/lab.ipynb", "group 3"),
     ],
 )
-def test_the_student_is_read_from_the_name(path, student):
+def test_student_of_path(path, student):
     from pathlib import Path
 
     assert collect.student_of(Path(path)) == student
@@ -109,13 +109,15 @@ def test_the_student_is_read_from_the_name(path, student):
         (["Ann/part/lab.ipynb"], ["Ann"]),
     ],
 )
-def test_a_folder_around_all_is_no_student(write, tmp_path, names, students):
+def test_submissions_ignore_enclosing_folder(write, tmp_path, names, students):
     for name in names:
         write(GOOD, name=name)
-    assert [found.student for found in collect.submissions(tmp_path / "class")] == students
+    assert [
+        submission.student for submission in collect.submissions(tmp_path / "class")
+    ] == students
 
 
-def test_the_last_of_several_counts_and_the_others_are_told(write, tmp_path):
+def test_latest_submission_counts(write, tmp_path):
     for number, name in enumerate(("Ann/old.ipynb", "Ann/new.ipynb", "Ben/lab.ipynb")):
         path = write(GOOD, name=name).path
         os.utime(path, (1000 + number, 1000 + number))
@@ -128,7 +130,7 @@ def test_the_last_of_several_counts_and_the_others_are_told(write, tmp_path):
     assert ben.also == ()
 
 
-def test_the_last_of_several_in_a_zip_counts_too(tmp_path):
+def test_latest_submission_in_zip_counts(tmp_path):
     packed = tmp_path / "class.zip"
     with zipfile.ZipFile(packed, "w") as file:
         for name, year in (("Ann/a.ipynb", 2026), ("Ann/b.ipynb", 2025), ("Ben/c.ipynb", 2024)):
@@ -138,25 +140,28 @@ def test_the_last_of_several_in_a_zip_counts_too(tmp_path):
     assert (ann.path.name, ben.path.name) == ("a.ipynb", "c.ipynb")
 
 
-def test_checkpoints_and_a_mac_s_files_are_left_out(write, tmp_path):
+def test_checkpoints_and_macos_files_are_ignored(write, tmp_path):
     for name in ("a.ipynb", ".ipynb_checkpoints/a.ipynb", "__MACOSX/._a.ipynb", "._b.ipynb"):
         write(GOOD, name=name)
-    assert [found.student for found in collect.submissions(tmp_path / "class")] == ["a"]
+    assert [submission.student for submission in collect.submissions(tmp_path / "class")] == ["a"]
 
 
-def test_a_zip_is_opened_and_nothing_is_written_beside_it(tmp_path):
+def test_zip_is_extracted_without_path_traversal(tmp_path):
     packed = tmp_path / "class.zip"
     with zipfile.ZipFile(packed, "w") as file:
         file.writestr("Анна_1_assignsubmission_file/lab.ipynb", "{}")
         file.writestr("../../escaped.ipynb", "{}")
         file.writestr("notes.txt", "no notebook")
     with collect.opened(packed) as folder:
-        assert {found.student for found in collect.submissions(folder)} == {"Анна", "escaped"}
+        assert {submission.student for submission in collect.submissions(folder)} == {
+            "Анна",
+            "escaped",
+        }
         assert all(path.is_relative_to(folder) for path in folder.rglob("*"))
     assert not list(tmp_path.parent.glob("escaped*"))
 
 
-def test_a_zip_bomb_is_refused(tmp_path, monkeypatch):
+def test_zip_bomb_raises(tmp_path, monkeypatch):
     monkeypatch.setattr(collect, "MOST_UNPACKED", 1000)
     packed = tmp_path / "class.zip"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
@@ -166,12 +171,12 @@ def test_a_zip_bomb_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["missing", "text.txt"])
-def test_what_is_no_folder_and_no_zip_is_refused(tmp_path, name):
+def test_path_that_is_not_folder_or_zip_raises(tmp_path, name):
     (tmp_path / "text.txt").write_text("hello")
     with pytest.raises(ValueError, match=f"{name} is no folder"), collect.opened(tmp_path / name):
         pass
 
 
-def test_a_folder_without_notebooks_is_refused(tmp_path):
+def test_folder_without_notebooks_raises(tmp_path):
     with pytest.raises(ValueError, match="no notebook"):
         collect.submissions(tmp_path)

@@ -1,4 +1,4 @@
-"""A class, graded from the command line to the table."""
+"""Grading a class: the command, the cached results, and the report."""
 
 import csv
 import json
@@ -27,20 +27,22 @@ CLASS = {
 }
 
 
-def read(folder):
+def read_grades(folder):
     with open(folder / "grades.csv", encoding="utf-8-sig", newline="") as file:
         return {line["student"]: line for line in csv.DictReader(file)}
 
 
-@pytest.mark.usefixtures("isolated")
-def test_a_class_is_graded_to_the_expected_table(write, tmp_path, monkeypatch, capsys):
+@pytest.mark.usefixtures("needs_sandbox")
+def test_grade_command_writes_expected_grades(write, tmp_path, monkeypatch, capsys):
     for student, cells in CLASS.items():
         write(*cells, name=f"{student}.ipynb")
-    to = tmp_path / "graded"
-    monkeypatch.setattr(grader, "judged", without_lab(grader.judged))
-    assert cli.main(["grade", f"{tmp_path}/class", "--lab", "metrics", "--output", str(to)]) == 0
+    output = tmp_path / "graded"
+    monkeypatch.setattr(grader, "judged", judge_without_lab(grader.judged))
+    assert (
+        cli.main(["grade", f"{tmp_path}/class", "--lab", "metrics", "--output", str(output)]) == 0
+    )
     assert "6 students, 1 of them with a problem" in capsys.readouterr().out
-    lines = read(to)
+    lines = read_grades(output)
     points = {
         student: (line["9.1"], line["9.2"], line["points"]) for student, line in lines.items()
     }
@@ -53,50 +55,50 @@ def test_a_class_is_graded_to_the_expected_table(write, tmp_path, monkeypatch, c
         "'=HYPERLINK(1)": ("1", "1", "2"),
     }
     assert lines["Eve"]["problem"] == "it ended its process"
-    page = (to / "report.html").read_text(encoding="utf-8")
+    page = (output / "report.html").read_text(encoding="utf-8")
     assert "This is the square." in page and "because it is so" in page
 
 
-def without_lab(judged):
+def judge_without_lab(judged):
     return lambda session, task, lab: judged(session, task, None)
 
 
-@pytest.mark.usefixtures("isolated")
-def test_what_was_graded_is_kept_and_late_work_is_added(write, tmp_path, monkeypatch):
-    asked = []
+@pytest.mark.usefixtures("needs_sandbox")
+def test_only_new_and_changed_notebooks_are_graded(write, tmp_path, monkeypatch):
+    graded = []
 
-    def noted(submission, *args):
-        asked.append(submission.student)
+    def record(submission, *args):
+        graded.append(submission.student)
         return grader.grade(submission, *args)
 
-    monkeypatch.setattr(course, "grade", noted)
-    to = tmp_path / "graded"
+    monkeypatch.setattr(course, "grade", record)
+    output = tmp_path / "graded"
     write(GOOD, name="a.ipynb")
-    course.grade_class(tmp_path / "class", None, to)
+    course.grade_class(tmp_path / "class", None, output)
     write("late = 1", name="b.ipynb")
-    found = course.grade_class(tmp_path / "class", None, to)
-    assert asked == ["a", "b"] and [one.points for one in found] == [2, 0]
+    results = course.grade_class(tmp_path / "class", None, output)
+    assert graded == ["a", "b"] and [result.points for result in results] == [2, 0]
     write(GOOD, "x = 1", name="a.ipynb")
-    course.grade_class(tmp_path / "class", None, to)
-    assert asked == ["a", "b", "a"]
+    course.grade_class(tmp_path / "class", None, output)
+    assert graded == ["a", "b", "a"]
 
 
-@pytest.mark.usefixtures("isolated")
-def test_the_first_cell_of_a_notebook_from_colab_costs_no_point(write):
-    """It fetches the course, which can't be done in a sandbox and need not."""
+@pytest.mark.usefixtures("needs_sandbox")
+def test_colab_setup_cell_costs_no_points(write):
+    """It fetches the course, which fails in a sandbox and is not needed there."""
     address = addresses.find("https://github.com/name/course")
-    words, code = publish.set_up("04", address, "0" * 40, [])
-    found = grader.grade(write(code.source, GOOD), None)
-    assert (found.points, found.problem) == (2, "")
+    _, code = publish.set_up("04", address, "0" * 40, [])
+    result = grader.grade(write(code.source, GOOD), None)
+    assert (result.points, result.problem) == (2, "")
 
 
-def test_two_students_with_one_file_are_both_in_the_table(write, tmp_path, monkeypatch):
-    asked = []
+def test_identical_notebooks_are_graded_once_and_both_listed(write, tmp_path, monkeypatch):
+    graded = []
 
     def slow(submission, *_):
-        asked.append(submission.student)
-        time.sleep(0.3)  # so that a second one would begin before the first has ended
-        return GradeResult(submission.student, answers_of(CORRECT, CORRECT), notes=("a note",))
+        graded.append(submission.student)
+        time.sleep(0.3)  # so that a second grading would start before the first ends
+        return GradeResult(submission.student, make_answers(CORRECT, CORRECT), notes=("a note",))
 
     monkeypatch.setattr(course, "select_backend", lambda no_sandbox: None)
     monkeypatch.setattr(course, "grade", slow)
@@ -104,37 +106,37 @@ def test_two_students_with_one_file_are_both_in_the_table(write, tmp_path, monke
     new = write(GOOD, name="a/new.ipynb").path
     os.utime(new.with_name("old.ipynb"), (0, 0))
     shutil.copy(new, tmp_path / "class" / "b.ipynb")
-    for _ in range(2):  # the second time, the result were kept
-        found = course.grade_class(tmp_path / "class", None, tmp_path / "graded", jobs=2)
-        assert [one.student for one in found] == ["a", "b"] and len(asked) == 1
-        assert [one.notes for one in found] == [
+    for _ in range(2):  # the second pass uses the cached results
+        results = course.grade_class(tmp_path / "class", None, tmp_path / "graded", jobs=2)
+        assert [result.student for result in results] == ["a", "b"] and len(graded) == 1
+        assert [result.notes for result in results] == [
             ("1 more notebook, not graded", "a note"),
             ("a note",),
         ]
 
 
-def test_a_problem_is_not_kept(write, tmp_path, monkeypatch):
+def test_result_with_problem_is_not_cached(write, tmp_path, monkeypatch):
     problems = ["took longer than 900 s", ""]
 
-    def now(submission, *_):
-        return GradeResult(submission.student, answers_of(CORRECT, CORRECT), problems.pop(0))
+    def grade_with_problem(submission, *_):
+        return GradeResult(submission.student, make_answers(CORRECT, CORRECT), problems.pop(0))
 
     monkeypatch.setattr(course, "select_backend", lambda no_sandbox: None)
-    monkeypatch.setattr(course, "grade", now)
+    monkeypatch.setattr(course, "grade", grade_with_problem)
     write(GOOD)
-    found = [course.grade_class(tmp_path / "class", None, tmp_path / "graded") for _ in range(3)]
-    assert [one.problem for (one,) in found] == ["took longer than 900 s", "", ""]
+    results = [course.grade_class(tmp_path / "class", None, tmp_path / "graded") for _ in range(3)]
+    assert [result.problem for (result,) in results] == ["took longer than 900 s", "", ""]
 
 
-def test_without_isolation_nothing_is_run(write, tmp_path, monkeypatch, capsys):
+def test_command_without_isolation_fails(write, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
     write(GOOD)
     assert cli.main(["grade", str(tmp_path / "class"), "--lab", "metrics"]) == 1
-    told = capsys.readouterr().err
-    assert "apt install bubblewrap" in told and "Docker is not here" in told
+    error = capsys.readouterr().err
+    assert "apt install bubblewrap" in error and "Docker is not here" in error
 
 
-def test_hidden_checks_of_another_lab_are_refused(write, tmp_path, monkeypatch):
+def test_hidden_checks_of_other_lab_raise(write, tmp_path, monkeypatch):
     monkeypatch.setattr(course, "select_backend", lambda no_sandbox: None)
     hidden = tmp_path / "hidden.py"
     hidden.write_text("from labkit.check import Task\nt = Task('8.1', 'f', ((1,),), abs)")
@@ -154,7 +156,7 @@ def test_hidden_checks_of_another_lab_are_refused(write, tmp_path, monkeypatch):
         ("Question('9.1', 'double')", "task 9.1, a question"),
     ],
 )
-def test_hidden_checks_that_can_not_be_asked_are_refused(tmp_path, task, reason):
+def test_unsupported_hidden_checks_raise(tmp_path, task, reason):
     hidden = tmp_path / "hidden.py"
     imports = "from labkit.check import Task\nfrom labkit.check.question import Question\n"
     hidden.write_text(f"{imports}t = {task}")
@@ -165,7 +167,7 @@ def test_hidden_checks_that_can_not_be_asked_are_refused(tmp_path, task, reason)
 # --- the report -----------------------------------------------------------------------------------
 
 
-def answers_of(first, second, hint="This is the square."):
+def make_answers(first, second, hint="This is the square."):
     states = zip(TASKS.items(), (first, second), strict=True)
     return {
         number: Answer(number, task.name, state, hint=hint if state == INCORRECT else "")
@@ -173,55 +175,57 @@ def answers_of(first, second, hint="This is the square."):
     }
 
 
-def test_the_report_counts_and_orders():
-    everybody = [
-        GradeResult("a", answers_of(CORRECT, INCORRECT)),
-        GradeResult("b", answers_of(CORRECT, INCORRECT)),
+def test_report_counts_and_sorts():
+    results = [
+        GradeResult("a", make_answers(CORRECT, INCORRECT)),
+        GradeResult("b", make_answers(CORRECT, INCORRECT)),
         GradeResult(
-            "c", answers_of(NOT_ATTEMPTED, NOT_ATTEMPTED), problem="computed for longer than 6 s"
+            "c", make_answers(NOT_ATTEMPTED, NOT_ATTEMPTED), problem="computed for longer than 6 s"
         ),
     ]
-    page = report.page(everybody, TASKS)
+    page = report.page(results, TASKS)
     assert "1 of 3 notebooks did not run" in page
     assert "No two notebooks are similar." in page
-    assert page.index("9.2 why") < page.index("9.1 double")  # the hardest first
+    assert page.index("9.2 why") < page.index("9.1 double")  # hardest task first
     assert "<td>This is the square.</td><td>2</td>" in page
 
 
-def test_nothing_of_a_submission_is_html_in_the_report():
+def test_report_escapes_html():
     bad = "<script>alert(1)</script>"
     result = GradeResult(
-        bad, answers_of(INCORRECT, CORRECT, bad), bad, (bad,), {"9.2": bad}, (bad,) * 9
+        bad, make_answers(INCORRECT, CORRECT, bad), bad, (bad,), {"9.2": bad}, (bad,) * 9
     )
     assert "<script>" not in report.page([result, result], TASKS)
 
 
-def test_no_text_of_a_submission_keeps_the_report_from_being_written(tmp_path):
-    half = "half a character: \ud800"
-    result = GradeResult(half, answers_of(INCORRECT, CORRECT, half), half, (half,), {"9.2": half})
+def test_report_replaces_invalid_characters(tmp_path):
+    invalid = "half a character: \ud800"
+    result = GradeResult(
+        invalid, make_answers(INCORRECT, CORRECT, invalid), invalid, (invalid,), {"9.2": invalid}
+    )
     report.write([result], TASKS, tmp_path)
-    assert read(tmp_path)["half a character: ?"]["points"] == "1"
+    assert read_grades(tmp_path)["half a character: ?"]["points"] == "1"
     assert "half a character: ?" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_copies_are_found_and_the_lab_s_own_lines_are_not_counted():
-    own = tuple(f"lab line {n}" for n in range(50))
-    one = tuple(f"one line {n}" for n in range(10))
+def test_copies_ignore_lines_of_lab():
+    lab_lines = tuple(f"lab line {n}" for n in range(50))
+    copied = tuple(f"one line {n}" for n in range(10))
     other = tuple(f"other line {n}" for n in range(10))
-    everybody = [
-        GradeResult("a", {}, code=own + one),
-        GradeResult("b", {}, code=own + one + ("x = 1",)),
-        GradeResult("c", {}, code=own + other),
-        GradeResult("d", {}, code=own),
-        GradeResult("e", {}, code=own),
+    results = [
+        GradeResult("a", {}, code=lab_lines + copied),
+        GradeResult("b", {}, code=lab_lines + copied + ("x = 1",)),
+        GradeResult("c", {}, code=lab_lines + other),
+        GradeResult("d", {}, code=lab_lines),
+        GradeResult("e", {}, code=lab_lines),
     ]
-    assert [pair[:2] for pair in report.copies(everybody)] == [("a", "b")]
+    assert [pair[:2] for pair in report.copies(results)] == [("a", "b")]
 
 
-def test_marks_are_kept_as_they_are(tmp_path):
-    before = GradeResult(
-        "a", answers_of(CORRECT, INCORRECT), "", ("note",), {"9.2": "кот"}, ("x = 1",)
+def test_saved_result_is_loaded_unchanged(tmp_path):
+    result = GradeResult(
+        "a", make_answers(CORRECT, INCORRECT), "", ("note",), {"9.2": "кот"}, ("x = 1",)
     )
-    course.save(tmp_path / "x.json", before)
+    course.save(tmp_path / "x.json", result)
     assert json.loads((tmp_path / "x.json").read_text())["student"] == "a"
-    assert course.load(tmp_path / "x.json") == before
+    assert course.load(tmp_path / "x.json") == result

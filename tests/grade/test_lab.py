@@ -1,4 +1,4 @@
-"""A lab of the book, graded as a class is: its tasks are found inside the sandbox, by number."""
+"""Grading a submission to a lab of the book, whose tasks the sandbox finds by number."""
 
 import nbformat
 import pytest
@@ -10,15 +10,15 @@ from labkit.grade.grader import grade
 
 @pytest.fixture(autouse=True)
 def small_lab():
-    """No other tasks in the place of the lab's."""
+    """Overrides the fixture of conftest.py: the lab keeps its tasks."""
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("isolated")
-def test_the_solved_tasks_of_a_lab_are_done(tmp_path):
+@pytest.mark.usefixtures("needs_sandbox")
+def test_solved_tasks_of_real_lab_pass(tmp_path):
     path = tmp_path / "student.ipynb"
     nbformat.write(partly_solved("04_metrics", 5), path)
-    found = grade(collect.Submission("student", path), "metrics")
-    done = {number: answer.passed for number, answer in found.answers.items()}
-    assert found.problem == ""
-    assert done == {f"4.{number}": number <= 5 for number in range(1, 7)}
+    result = grade(collect.Submission("student", path), "metrics")
+    passed = {number: answer.passed for number, answer in result.answers.items()}
+    assert result.problem == ""
+    assert passed == {f"4.{number}": number <= 5 for number in range(1, 7)}

@@ -1,4 +1,4 @@
-"""What goes through the pipe: the same values come out, and nothing else is believed."""
+"""Serialization between processes: values round-trip, and invalid data is rejected."""
 
 import enum
 import json
@@ -11,39 +11,39 @@ from hypothesis.extra import numpy as arrays
 
 from labkit.grade.serialization import Other, decode, encode
 
-plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+plain_values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 values = st.recursive(
-    plain,
+    plain_values,
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner),
 )
 
 
-def through(value):
+def round_trip(value):
     return decode(json.loads(json.dumps(encode(value))))
 
 
 @given(values)
-def test_plain_values_come_out_as_they_went_in(value):
-    assert through(value) == value and type(through(value)) is type(value)
+def test_plain_values_round_trip(value):
+    assert round_trip(value) == value and type(round_trip(value)) is type(value)
 
 
 @given(arrays.arrays(arrays.scalar_dtypes(), arrays.array_shapes(min_dims=0, min_side=0)))
-def test_arrays_keep_shape_type_and_values(value):
+def test_arrays_keep_shape_dtype_and_values(value):
     if value.dtype.kind in "mM":
         return
-    found = through(value)
-    assert found.dtype == value.dtype and found.shape == value.shape
-    assert found.tobytes() == value.tobytes()
+    array = round_trip(value)
+    assert array.dtype == value.dtype and array.shape == value.shape
+    assert array.tobytes() == value.tobytes()
 
 
 def test_tensors_become_arrays():
     tf = pytest.importorskip("tensorflow")
-    assert through(tf.constant([1, 2])).tolist() == [1, 2]
+    assert round_trip(tf.constant([1, 2])).tolist() == [1, 2]
 
 
-def test_what_has_no_form_is_known_by_its_text():
-    assert isinstance(through(object()), Other)
-    assert repr(through(np.array([object()]))).startswith("array([<object")
+def test_unsupported_objects_become_repr():
+    assert isinstance(round_trip(object()), Other)
+    assert repr(round_trip(np.array([object()]))).startswith("array([<object")
 
 
 class Unruly:
@@ -59,19 +59,21 @@ class Number(enum.IntEnum):
     ONE = 1
 
 
-def test_what_fails_when_it_is_looked_at_is_known_by_its_type():
-    assert repr(through([Unruly()])) == "[something of type Unruly]"
+def test_objects_with_failing_repr_become_type_name():
+    assert repr(round_trip([Unruly()])) == "[something of type Unruly]"
 
 
-def test_numbers_are_numbers_of_whatever_length_and_kind():
-    assert repr(through(10**400)).startswith("1000")
-    assert repr(through(10**5000)) == "something of type int"
-    assert through(10**390) == 10**390
-    assert through(Number.ONE) == 1 and type(through(Number.ONE)) is int
+def test_integers_of_any_size_and_type():
+    assert repr(round_trip(10**400)).startswith("1000")
+    assert repr(round_trip(10**5000)) == "something of type int"
+    assert round_trip(10**390) == 10**390
+    assert round_trip(Number.ONE) == 1 and type(round_trip(Number.ONE)) is int
 
 
-@given(st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
-def test_anything_else_is_refused_with_one_kind_of_error(value):
+@given(
+    st.recursive(plain_values, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+)
+def test_decode_raises_only_value_error(value):
     try:
         decode(value)
     except ValueError:
@@ -95,6 +97,6 @@ def test_anything_else_is_refused_with_one_kind_of_error(value):
         {"plain": [1]},
     ],
 )
-def test_nothing_that_comes_in_is_executed(bad):
+def test_decode_rejects_invalid_data(bad):
     with pytest.raises(ValueError):
         decode(bad)

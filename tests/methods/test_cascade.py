@@ -1,4 +1,4 @@
-"""Cutting the animal out and putting the answer back: the places must fit."""
+"""The cascade: boxes around the pet, crops, and pasting the predictions back."""
 
 import keras
 import numpy as np
@@ -11,78 +11,78 @@ from labkit.analysis import scores
 from labkit.methods import cascade
 
 
-def mask_with(top, left, bottom, right, side=32):
+def make_mask(top, left, bottom, right, side=32):
     mask = np.full((1, side, side, 1), classes.BACKGROUND, np.uint8)
     mask[0, top:bottom, left:right] = classes.PET
     return mask
 
 
-def test_a_box_holds_the_animal_and_its_margin():
-    mask = mask_with(8, 4, 16, 20)
+def test_boxes_contain_pet_and_margin():
+    mask = make_mask(8, 4, 16, 20)
     np.testing.assert_allclose(
         cascade.bounding_boxes(mask, 0), [[8 / 32, 4 / 32, 16 / 32, 20 / 32]]
     )
-    wide = cascade.bounding_boxes(mask, 0.25)[0] * 32
-    np.testing.assert_allclose(wide, [6, 0, 18, 24])  # 4 - 4 = 0 on the left
+    with_margin = cascade.bounding_boxes(mask, 0.25)[0] * 32
+    np.testing.assert_allclose(with_margin, [6, 0, 18, 24])  # 4 - 4 = 0 on the left
 
 
-def test_the_border_belongs_to_the_animal():
-    mask = mask_with(8, 8, 16, 16)
+def test_boxes_include_border():
+    mask = make_mask(8, 8, 16, 16)
     mask[0, 16, 12] = classes.BORDER
     assert cascade.bounding_boxes(mask, 0)[0, 2] == 17 / 32
 
 
-def test_without_an_animal_the_box_is_the_picture():
-    assert cascade.bounding_boxes(mask_with(0, 0, 0, 0)).tolist() == [[0, 0, 1, 1]]
+def test_boxes_without_pet_cover_image():
+    assert cascade.bounding_boxes(make_mask(0, 0, 0, 0)).tolist() == [[0, 0, 1, 1]]
 
 
-def test_a_box_stays_inside_the_picture():
-    assert cascade.bounding_boxes(mask_with(0, 0, 32, 32)).tolist() == [[0, 0, 1, 1]]
+def test_boxes_stay_inside_image():
+    assert cascade.bounding_boxes(make_mask(0, 0, 32, 32)).tolist() == [[0, 0, 1, 1]]
 
 
-def test_a_crop_is_that_part_of_image_and_mask():
+def test_crops_cut_image_and_mask():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (1, 64, 64, 3), np.uint8)
     masks = rng.integers(0, 3, (1, 64, 64, 1), np.uint8)
     split = data.Split(images, masks, {"name": np.array(["a"])})
-    seen = cascade.crops(split, [[0.25, 0.5, 0.75, 1.0]], 32)  # 32x32 pixels of 64x64
-    np.testing.assert_array_equal(seen.images, images[:, 16:48, 32:64])
-    np.testing.assert_array_equal(seen.masks, masks[:, 16:48, 32:64])
-    assert seen.table is split.table
+    crops = cascade.crops(split, [[0.25, 0.5, 0.75, 1.0]], 32)  # 32x32 pixels of 64x64
+    np.testing.assert_array_equal(crops.images, images[:, 16:48, 32:64])
+    np.testing.assert_array_equal(crops.masks, masks[:, 16:48, 32:64])
+    assert crops.table is split.table
 
 
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(4, 12), st.integers(4, 12))
 @settings(max_examples=40, deadline=None)
-def test_what_was_cut_out_goes_back_to_its_place(top, left, height, width):
-    """A smooth picture, cut out and put back, is the same picture; outside nothing changes."""
+def test_paste_restores_crop(top, left, height, width):
+    """A smooth image is restored inside the box, and nothing changes outside it."""
     side = 32
     ys, xs = np.indices((side, side)) / side
     smooth = np.stack([ys, xs, ys + xs], -1)[None].astype("float32")
     box = np.array([[top, left, top + height, left + width]]) / side
     grid = (np.arange(64) + 0.5) / 64
     y, x = (start + grid * (end - start) for start, end in zip(box[0, :2], box[0, 2:], strict=True))
-    y, x = y - 0.5 / side, x - 0.5 / side  # a pixel's value is that of its upper left corner
-    part = np.stack(np.broadcast_arrays(y[:, None], x, y[:, None] + x), -1)
-    joined = cascade.paste(smooth * 0 - 9, part[None], box)
+    y, x = y - 0.5 / side, x - 0.5 / side  # a pixel has the value at its upper left corner
+    crop = np.stack(np.broadcast_arrays(y[:, None], x, y[:, None] + x), -1)
+    pasted = cascade.paste(smooth * 0 - 9, crop[None], box)
     inside = np.zeros((side, side), bool)
     inside[top : top + height, left : left + width] = True
-    assert (joined[0][~inside] == -9).all()
-    np.testing.assert_allclose(joined[0][inside], smooth[0][inside], atol=1e-5)
+    assert (pasted[0][~inside] == -9).all()
+    np.testing.assert_allclose(pasted[0][inside], smooth[0][inside], atol=1e-5)
 
 
-def colour_model(side):
-    """A "network" whose logits are the colours, so that it can be worked out what it says."""
+def color_model(side):
+    """A model whose logits are the RGB values, so that its predictions are known."""
     image = keras.Input((side, side, 3))
     return keras.Model(image, keras.layers.Rescaling(1.0)(image))
 
 
-def test_the_second_network_decides_inside_the_box():
+def test_second_model_decides_inside_box():
     images = np.zeros((2, 64, 64, 3), np.uint8)
     images[..., classes.BACKGROUND] = 100
-    images[0, 16:32, 16:32] = [200, 0, 0]  # the first network finds a pet here
-    images[0, 20, 20] = [0, 0, 250]  # what only the larger picture shows: border
-    both = cascade.Cascade(colour_model(16), colour_model(32))
-    logits = both.predict_on_batch(images)
+    images[0, 16:32, 16:32] = [200, 0, 0]  # the first model predicts a pet here
+    images[0, 20, 20] = [0, 0, 250]  # border, visible only at the larger size
+    model = cascade.Cascade(color_model(16), color_model(32))
+    logits = model.predict_on_batch(images)
     pred_masks = logits.argmax(-1)
     assert logits.shape == (2, 64, 64, 3) and logits.dtype == np.float32
     assert pred_masks[0, 20, 20] == classes.BORDER
@@ -91,33 +91,33 @@ def test_the_second_network_decides_inside_the_box():
     assert (pred_masks[1] == classes.BACKGROUND).all()
 
 
-def test_where_the_first_network_finds_nothing_the_second_sees_the_whole():
-    seen = []
+def test_second_model_sees_full_image_without_pet():
+    inputs = []
 
     class Second:
         input_shape = (None, 32, 32, 3)
 
         def predict_on_batch(self, images):
-            seen.append(images)
+            inputs.append(images)
             return np.zeros((*images.shape[:3], 3), "float32")
 
     images = np.zeros((1, 32, 32, 3), np.uint8)
     images[..., classes.BACKGROUND] = np.arange(1, 33)
-    cascade.Cascade(colour_model(16), Second()).predict_on_batch(images)
-    np.testing.assert_array_equal(seen[0], images)
+    cascade.Cascade(color_model(16), Second()).predict_on_batch(images)
+    np.testing.assert_array_equal(inputs[0], images)
 
 
-def test_a_cascade_is_scored_as_a_model_is():
+def test_cascade_can_be_scored():
     images = np.zeros((3, 32, 32, 3), np.uint8)
     images[..., classes.BACKGROUND] = 100
     images[:, 8:20, 8:20] = [200, 0, 0]
     masks = np.argmax(images, axis=-1).astype("uint8")[..., np.newaxis]
     split = data.Split(images, masks, {})
-    both = cascade.Cascade(colour_model(32), colour_model(32))
-    assert scores.score(both, split)["accuracy"] > 0.97
+    model = cascade.Cascade(color_model(32), color_model(32))
+    assert scores.score(model, split)["accuracy"] > 0.97
 
 
-def test_boxes_and_images_must_be_as_many():
+def test_crops_require_box_per_image():
     split = data.Split(np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 8, 8, 1), np.uint8), {})
     with pytest.raises(ValueError, match="shorter"):
         cascade.crops(split, [[0, 0, 1, 1]])

@@ -1,4 +1,4 @@
-"""The architectures beside the plain U-Net: one contract, and the property of each one's idea."""
+"""The other architectures: their common contract, and what is specific to each."""
 
 import functools
 
@@ -21,8 +21,8 @@ MODELS = {
     "fullres": fullres.fullres_unet,
 }
 SLOW, OTHERS = pytest.mark.slow, [name for name in MODELS if name != "unetpp"]
-SMALL = {"image_size": 32, "weights": None, "filters": (16, 12, 8, 8)}
-WIDE = SMALL | {"image_size": (32, 64), "num_classes": 4}
+SMALL_OPTIONS = {"image_size": 32, "weights": None, "filters": (16, 12, 8, 8)}
+WIDE_OPTIONS = SMALL_OPTIONS | {"image_size": (32, 64), "num_classes": 4}
 
 
 @pytest.fixture(scope="module")
@@ -31,21 +31,21 @@ def images():
 
 
 @pytest.fixture(scope="module")
-def wide(images):
+def wide_images(images):
     return np.concatenate([images, images[::-1]], axis=2)
 
 
 @pytest.fixture(scope="module", params=MODELS)
 def model(request):
-    return MODELS[request.param](**WIDE, seed=2)
+    return MODELS[request.param](**WIDE_OPTIONS, seed=2)
 
 
 @pytest.fixture(
     scope="module", params=["unetpp", *(pytest.param(name, marks=SLOW) for name in OTHERS)]
 )
-def seeded(request):
-    """A function that builds one of the models; the slow ones do no more than UNet++ does."""
-    return functools.partial(MODELS[request.param], **WIDE)
+def build_seeded(request):
+    """A function that builds a model; all but UNet++ are slow and cover nothing else."""
+    return functools.partial(MODELS[request.param], **WIDE_OPTIONS)
 
 
 each_architecture = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
@@ -57,40 +57,40 @@ def assert_contract(model, height, width):
     assert model.dtype_policy.name == "float32"
 
 
-def test_logits_have_the_size_of_the_image(model):
+def test_logits_have_image_size(model):
     assert_contract(model, 32, 64)
 
 
 @pytest.mark.slow
 @each_architecture
 @pytest.mark.parametrize("size", [160])
-def test_logits_of_the_whole_network_have_the_size_of_the_image(make, size, real_encoder):
+def test_logits_of_real_encoder_have_image_size(make, size, real_encoder):
     assert_contract(make(num_classes=4, image_size=size, weights=None), size, size)
 
 
 @each_architecture
-def test_one_class_is_refused(make):
+def test_single_class_raises(make):
     with pytest.raises(ValueError, match="num_classes is 1: .* at least 2"):
-        make(num_classes=1, **SMALL)
+        make(num_classes=1, **SMALL_OPTIONS)
 
 
-def test_each_image_has_its_own_logits(model, wide):
-    logits = model.predict_on_batch(wide)
+def test_logits_are_independent_of_batch(model, wide_images):
+    logits = model.predict_on_batch(wide_images)
     assert logits.dtype == np.float32 and np.isfinite(logits).all()
-    np.testing.assert_allclose(model.predict_on_batch(wide[2:3]), logits[2:3], atol=1e-4)
+    np.testing.assert_allclose(model.predict_on_batch(wide_images[2:3]), logits[2:3], atol=1e-4)
 
 
-def test_the_same_seed_gives_the_same_model_and_another_another(seeded, wide):
-    model, again, other = (seeded(seed=seed) for seed in (2, 2, 3))
-    logits = model.predict_on_batch(wide)
-    np.testing.assert_array_equal(again.predict_on_batch(wide), logits)
+def test_weights_depend_on_seed(build_seeded, wide_images):
+    model, same, other = (build_seeded(seed=seed) for seed in (2, 2, 3))
+    logits = model.predict_on_batch(wide_images)
+    np.testing.assert_array_equal(same.predict_on_batch(wide_images), logits)
     for first, weight in zip(model.trainable_weights, other.trainable_weights, strict=True):
         kernels = np.array(first), np.array(weight)
         constant = all(np.ptp(kernel) == 0 for kernel in kernels)
         assert constant or (kernels[0] != kernels[1]).any(), first.path
 
 
-def test_no_two_kernels_of_one_shape_start_alike(model):
+def test_initial_kernels_differ(model):
     kernels = [(w.path, np.array(w)) for w in model.weights if np.ptp(np.array(w)) > 0]
     for number, (path, kernel) in enumerate(kernels):
         for other_path, other in kernels[:number]:
@@ -100,46 +100,47 @@ def test_no_two_kernels_of_one_shape_start_alike(model):
 
 def assert_saves_and_loads(model, images, folder):
     model.save(folder / "model.keras")
-    again = keras.models.load_model(folder / "model.keras", compile=False)
-    found = again.predict_on_batch(images)
-    np.testing.assert_allclose(found, model.predict_on_batch(images), atol=1e-5)
+    loaded = keras.models.load_model(folder / "model.keras", compile=False)
+    logits = loaded.predict_on_batch(images)
+    np.testing.assert_allclose(logits, model.predict_on_batch(images), atol=1e-5)
 
 
-def test_one_with_layers_of_its_own_saves_and_loads(wide, tmp_path):
-    """The slow test below tries each of them, as users have it."""
-    model = transunet.transunet_model(**WIDE)
-    assert_saves_and_loads(model, wide, tmp_path)
+def test_model_with_custom_layers_saves_and_loads(wide_images, tmp_path):
+    """The slow test below covers every architecture with its real encoder."""
+    model = transunet.transunet_model(**WIDE_OPTIONS)
+    assert_saves_and_loads(model, wide_images, tmp_path)
 
 
 def assert_trains(model, steps):
-    model.get_layer("encoder").trainable = False  # its steps are tested with the plain U-Net
-    # Adam's first step is as long for a small gradient as for a large one, and 0 only for none.
+    model.get_layer("encoder").trainable = False  # its training is tested with the plain U-Net
+    # Adam's first step has the same size for any gradient but 0.
     model.compile(keras.optimizers.Adam(0.01, epsilon=1e-20), losses.CrossEntropy())
     before = [np.array(weight) for weight in model.trainable_weights]
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (6, *model.input_shape[1:]), np.uint8)
     masks = rng.integers(0, 3, (*images.shape[:3], 1), np.uint8)
-    for _ in range(steps):  # UNet++ draws which of its heads learn
+    for _ in range(steps):  # UNet++ draws the heads that learn
         loss = model.train_on_batch(images, masks)
     assert np.isfinite(loss)
-    for old, weight in zip(before, model.trainable_weights, strict=True):
-        assert np.abs(old - np.array(weight)).max() > 0, f"{weight.path} got no gradient"
+    for old_weight, weight in zip(before, model.trainable_weights, strict=True):
+        assert np.abs(old_weight - np.array(weight)).max() > 0, f"{weight.path} got no gradient"
 
 
-LARGER = SMALL | {"image_size": 64}  # at 32 pixels there is one token alone to look at
+# At 32 pixels, there is only one token to attend to.
+LARGER_OPTIONS = SMALL_OPTIONS | {"image_size": 64}
 
 
 @each_architecture
-def test_each_weight_of_the_decoder_gets_a_gradient(make):
-    size = LARGER if make is transunet.transunet_model else SMALL
+def test_every_decoder_weight_gets_gradient(make):
+    size = LARGER_OPTIONS if make is transunet.transunet_model else SMALL_OPTIONS
     assert_trains(make(**size), steps=4 if make is unetpp.unetpp_model else 1)
 
 
 @pytest.mark.slow
 @each_architecture
-def test_the_whole_network_trains_saves_and_loads(make, compiled, real_encoder, tmp_path):
+def test_real_encoder_model_trains_saves_and_loads(make, compiled, real_encoder, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), np.uint8)
-    model = make(**LARGER)
+    model = make(**LARGER_OPTIONS)
     assert_trains(model, steps=4)
     assert_saves_and_loads(model, images, tmp_path)
 
@@ -148,78 +149,82 @@ def test_the_whole_network_trains_saves_and_loads(make, compiled, real_encoder, 
 
 
 @pytest.fixture(scope="module")
-def nested():
-    return unetpp.unetpp_model(**SMALL)
+def unetpp_small():
+    return unetpp.unetpp_model(**SMALL_OPTIONS)
 
 
-def test_the_answer_of_unetpp_is_the_mean_of_its_four_u_nets(nested, images):
-    heads = [unetpp.pruned(nested, depth).predict_on_batch(images) for depth in (1, 2, 3, 4)]
-    np.testing.assert_allclose(nested.predict_on_batch(images), np.mean(heads, axis=0), atol=1e-5)
+def test_unetpp_output_is_mean_of_four_heads(unetpp_small, images):
+    heads = [unetpp.pruned(unetpp_small, depth).predict_on_batch(images) for depth in (1, 2, 3, 4)]
+    np.testing.assert_allclose(
+        unetpp_small.predict_on_batch(images), np.mean(heads, axis=0), atol=1e-5
+    )
 
 
-def test_a_pruned_unetpp_is_smaller(nested):
-    sizes = [unetpp.pruned(nested, depth).count_params() for depth in (1, 2, 3, 4)]
-    assert sizes == sorted(set(sizes)) and sizes[-1] < nested.count_params()
+def test_pruned_unetpp_is_smaller(unetpp_small):
+    sizes = [unetpp.pruned(unetpp_small, depth).count_params() for depth in (1, 2, 3, 4)]
+    assert sizes == sorted(set(sizes)) and sizes[-1] < unetpp_small.count_params()
 
 
-def test_unetpp_cannot_be_pruned_to_nothing(nested):
+def test_unetpp_pruning_to_depth_0_raises(unetpp_small):
     with pytest.raises(ValueError, match="depth is 0: use 1, 2, 3 or 4"):
-        unetpp.pruned(nested, 0)
+        unetpp.pruned(unetpp_small, 0)
 
 
-def test_in_training_each_image_is_judged_by_one_head(compiled):
+def test_unetpp_training_draws_one_head_per_image(compiled):
     heads = [np.full((64, 1, 1, 2), depth, "float32") for depth in range(4)]
     layer = unetpp.Heads(seed=1)
     drawn = ops.convert_to_numpy(layer(heads, training=True))[:, 0, 0]
     assert set(np.unique(drawn)) == {0, 1, 2, 3} and (drawn[:, 0] == drawn[:, 1]).all()
-    compiled = tf.function(lambda: layer(heads, training=True))  # not drawn once for all
-    first, again = (ops.convert_to_numpy(compiled())[:, 0, 0] for _ in range(2))
-    assert (first != drawn).any() and (again != first).any()
+    call = tf.function(lambda: layer(heads, training=True))  # not drawn only once, when traced
+    first_draw, second_draw = (ops.convert_to_numpy(call())[:, 0, 0] for _ in range(2))
+    assert (first_draw != drawn).any() and (second_draw != first_draw).any()
     assert (ops.convert_to_numpy(layer(heads)) == 1.5).all()
 
 
-def test_a_nest_has_a_block_for_each_level_and_depth():
-    seen = []
+def test_nest_has_block_per_level_and_depth():
+    positions = []
 
     def block(level, column):
-        seen.append((level, column))
+        positions.append((level, column))
         return lambda below: below
 
     taps = [keras.KerasTensor((None, 8, 8, 1)) for _ in range(5)]
     assert len(unetpp.nest(taps, block)) == 4
-    assert sorted(seen) == [(level, column) for level in range(4) for column in range(1, 5 - level)]
+    assert sorted(positions) == [
+        (level, column) for level in range(4) for column in range(1, 5 - level)
+    ]
 
 
 # --- Attention U-Net -----------------------------------------------------------------------------
 
 
-def test_gates_are_between_nothing_and_all(images):
-    model = attention.attention_unet(**SMALL)
-    found = attention.coefficients(model, images)
-    assert list(found) == [8, 16, 32, 64]
-    for size, one in found.items():
-        assert one.shape == (3, size // 4, size // 4)  # of a 32x32 image
-        assert 0 <= one.min() < one.max() <= 1
+def test_gate_coefficients_are_between_0_and_1(images):
+    model = attention.attention_unet(**SMALL_OPTIONS)
+    gates = attention.coefficients(model, images)
+    assert list(gates) == [8, 16, 32, 64]
+    for size, gate in gates.items():
+        assert gate.shape == (3, size // 4, size // 4)  # of a 32x32 image
+        assert 0 <= gate.min() < gate.max() <= 1
 
 
-def test_open_gates_give_the_plain_u_net_and_closed_ones_another(images):
-    gated, plain = attention.attention_unet(**SMALL), unet.unet_model(**SMALL)
+def test_open_gates_match_unet_and_closed_gates_do_not(images):
+    gated, plain = attention.attention_unet(**SMALL_OPTIONS), unet.unet_model(**SMALL_OPTIONS)
     expected = plain.predict_on_batch(images)
-    for bias, alike in ((50.0, True), (-50.0, False)):
+    for bias, equal in ((50.0, True), (-50.0, False)):
         for size in (8, 16, 32, 64):
             kernel, shift = gated.get_layer(f"gate_{size}").weights
             kernel.assign(ops.zeros_like(kernel))
             shift.assign(ops.full_like(shift, bias))
         logits = gated.predict_on_batch(images)
-        assert np.allclose(logits, expected, atol=1e-5) == alike
+        assert np.allclose(logits, expected, atol=1e-5) == equal
 
 
 # --- transformers --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["transunet", "lft"])
-def test_a_corner_sees_the_opposite_one(name, images):
-    """The encoder sees far too, so only what the transformer adds is looked at."""
+def test_transformer_has_global_receptive_field(name, images):
+    """Without the encoder, whose receptive field is large as well."""
     x = keras.Input((8, 8, 6))
     mixed = transunet.transform(x, 0) if name == "transunet" else lft.inform(x, 8, 0)
     model = keras.Model(x, mixed)
@@ -230,14 +235,14 @@ def test_a_corner_sees_the_opposite_one(name, images):
     assert np.abs(change[0, 0, 0]).max() > 1e-6
 
 
-def test_tokens_know_their_place():
+def test_positions_differ_between_tokens():
     layer = transunet.Positions(seed=1)
     added = ops.convert_to_numpy(layer(np.zeros((2, 5, 4), "float32")))
     assert (added[0] == added[1]).all() and len(np.unique(added[0], axis=0)) == 5
 
 
 @pytest.mark.parametrize(("shape", "answers"), [((64, 64, 6), 16), ((10, 10, 6), 25)])
-def test_a_light_transformer_asks_a_small_summary(shape, answers):
+def test_lft_attends_to_reduced_tokens(shape, answers):
     model = keras.Model(x := keras.Input(shape), lft.inform(x, 8, 0))
     assert model.get_layer("answers_8").output.shape[1] == answers
 
@@ -245,30 +250,30 @@ def test_a_light_transformer_asks_a_small_summary(shape, answers):
 # --- fusion --------------------------------------------------------------------------------------
 
 
-def test_fused_features_lie_between_decoder_and_skip():
+def test_fused_features_mix_decoder_and_skip():
     x, skip = keras.Input((4, 4, 6)), keras.Input((4, 4, 5))
     fused = aff.fuse(x, skip, 8, 0.9, 0)
     model = keras.Model([x, skip], fused)
-    inside = keras.Model([x, skip], [model.get_layer(n).output for n in ("project_8", "share_8")])
+    inner = keras.Model([x, skip], [model.get_layer(n).output for n in ("project_8", "share_8")])
     rng = np.random.default_rng(0)
     pair = [rng.normal(size=(2, 4, 4, count)).astype("float32") for count in (6, 5)]
-    projected, share = (np.array(one) for one in inside.predict_on_batch(pair))
-    found = model.predict_on_batch(pair)
+    projected, share = (np.array(array) for array in inner.predict_on_batch(pair))
+    output = model.predict_on_batch(pair)
     assert 0 < share.min() < share.max() < 1
-    np.testing.assert_allclose(found, share * pair[0] + (1 - share) * projected, atol=1e-5)
+    np.testing.assert_allclose(output, share * pair[0] + (1 - share) * projected, atol=1e-5)
 
 
 # --- full resolution -----------------------------------------------------------------------------
 
 
-def test_the_image_itself_reaches_the_logits_pixel_by_pixel(images):
-    model = fullres.fullres_unet(**SMALL)
+def test_fullres_skip_reaches_logits_at_pixel_level(images):
+    model = fullres.fullres_unet(**SMALL_OPTIONS)
     *_, gamma, beta, _, _ = model.get_layer("up_128").weights
-    gamma.assign(ops.zeros_like(gamma))  # nothing comes from below: what is left is the last skip
+    gamma.assign(ops.zeros_like(gamma))  # no input from below: only the last skip is left
     beta.assign(ops.zeros_like(beta))
     changed = images[:1].copy()
     changed[0, 14, 20] = 255 - changed[0, 14, 20]
     change = np.abs(model.predict_on_batch(changed) - model.predict_on_batch(images[:1])).max(-1)
     rows, columns = np.nonzero(change[0] > 1e-7)
-    # Two 3x3 convolutions: two pixels to each side, and not a block that an encoder would see.
+    # Two 3x3 convolutions reach two pixels to each side; an encoder would change a larger block.
     assert (rows.min(), rows.max()) == (12, 16) and (columns.min(), columns.max()) == (18, 22)
