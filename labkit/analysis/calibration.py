@@ -74,7 +74,7 @@ def reliability(counts, bins=10):
 
 
 def ece(counts, bins=10):
-    """Expected calibration error: mean |accuracy - confidence| of bins weighted by pixels, 0 to 1.
+    """Expected calibration error: mean ``|accuracy - confidence|`` of bins weighted by pixels.
 
     Source: Guo et al. (2017), arXiv:1706.04599, equation 3, with confidence rounded to 0.001.
     """
