@@ -281,7 +281,10 @@ def write_autograder(options):
 
 def check_folder(folder):
     """Raise ValueError, before an hour of training, if its results would not be in a clone."""
-    if "site-packages" in folder.parts or not folder.is_dir():
+    installed = {"site-packages", "dist-packages"} & set(
+        folder.parts
+    )  # the second on Debian, Colab
+    if installed or not folder.is_dir():
         raise ValueError(
             f"{folder}, where results go, is not in a clone of the course: install labkit from one "
             "(pip install -e .)"

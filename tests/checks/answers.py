@@ -43,3 +43,9 @@ def fails(task, function, hint):
     assert answer.state == "incorrect", answer
     assert hint in answer.hint, answer
     assert answer.expected and answer.got, answer
+
+
+def gets_both_hints(task, function, hints):
+    """The answer makes two mistakes, and its hint has the words of both."""
+    answer = task(function)
+    assert answer.state == "incorrect" and all(hint in answer.hint for hint in hints), answer
