@@ -440,8 +440,13 @@ def test_exit_in_hidden_check_fails_task(backend, write):
     ("code", "term"),
     [
         ("import inspect\ninspect.getsource(double)", "getsource"),
-        ("from labkit.check import metrics as check\ncheck.mean_iou.reference", ".reference"),
-        ("from labkit.check import metrics as check\ncheck.mean_iou.mutant()", ".mutant"),
+        *(  # these import Keras
+            pytest.param(f"from labkit.check import metrics as check\n{code}", term, marks=slow)
+            for code, term in (
+                ("check.mean_iou.reference", ".reference"),
+                ("check.mean_iou.mutant()", ".mutant"),
+            )
+        ),
     ],
 )
 def test_suspicious_code_is_noted(backend, write, code, term):
