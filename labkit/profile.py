@@ -6,6 +6,8 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -17,6 +19,19 @@ CLONE = Path(__file__).parents[1]
 DRIVE = Path("/content/drive")  # where Colab mounts a Google Drive
 # Environment variables, and the subfolder of ``keep_in`` that each is set to.
 SUBFOLDERS = {"LABKIT_CACHE": "cache", "LABKIT_RUNS": "runs", "KERAS_HOME": "keras"}
+
+
+def home():
+    """The user's home folder; the folder for temporary files where the system knows none."""
+    with suppress(RuntimeError):
+        return Path.home()
+    return Path(tempfile.gettempdir())
+
+
+def expand(path):
+    """A path without a leading ``~``, which stands for the home folder."""
+    path = Path(path)
+    return home().joinpath(*path.parts[1:]) if path.parts[:1] == ("~",) else path
 
 
 @dataclass(frozen=True)
@@ -200,6 +215,9 @@ def device_type(model):
     return "GPU" if re.search("gpu|cuda", str(device), re.IGNORECASE) else "CPU"
 
 
+PROVENANCE = ("commit", "versions", "backend", "device", "machine", "date", "peak memory")
+
+
 def provenance(model):
     """Code version, device and date of a model's training, for a row of the ledger.
 
@@ -236,7 +254,7 @@ def keep_in(folder):
     """
     if not folder:
         return
-    folder = Path(folder).expanduser().absolute()
+    folder = expand(folder).absolute()
     if folder.is_relative_to(DRIVE):
         _mount_drive(folder)
     for setting, name in SUBFOLDERS.items():

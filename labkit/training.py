@@ -1,55 +1,19 @@
 """Train a model in one call that can be interrupted, shows its progress and saves its result."""
 
-import hashlib
-import inspect
-import json
-import math
-import os
 import re
-import shutil
 import sys
 import time
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+import warnings
 
 import keras
 import numpy as np
 from keras import ops
 
-from labkit import __version__, losses, metrics, profile
-
-
-@dataclass(frozen=True)
-class Run:
-    """The result of ``train``.
-
-    Attributes:
-        history: a list of numbers by name, one an epoch: ``loss``, ``accuracy``, ``pet_iou`` (of
-            class 0), ``mean_iou``, the same with ``val_``, and ``seconds``.
-        folder: of the weights and the history.
-        provenance: ``profile.provenance`` when it was trained, also if it was loaded.
-    """
-
-    history: dict
-    folder: Path
-    provenance: dict = field(default_factory=dict)
-
-    @property
-    def best_weights(self):
-        """File of the weights of the best epoch, for ``model.load_weights``."""
-        return self.folder / "best.weights.h5"
-
-
-class Diverged(ValueError):
-    """The loss is not finite; ``folder`` has the epochs before."""
-
-    def __init__(self, loss, epoch, folder):
-        super().__init__(
-            f"the loss became {loss} in epoch {epoch}: lower the learning rate, and check that all "
-            f"mask values are classes. {folder} has the epochs before"
-        )
-        self.folder = folder
+from labkit import losses, metrics, profile
+from labkit.runs.checkpoint import Checkpoint, unscaled
+from labkit.runs.folder import runs_folder
+from labkit.runs.identity import Identity
+from labkit.runs.lock import Lock
 
 
 def train(
@@ -70,50 +34,103 @@ def train(
         train_ds: ``labkit.batches.Batches`` with a seed.
         val_ds: ``Batches`` to score after each epoch, or None.
         epochs: the number of passes over ``train_ds``.
-        name: of the run. Its folder is ``runs/NAME-FINGERPRINT`` in the working folder (or in
-            ``LABKIT_RUNS``); see ``fingerprint``.
+        name: of the run. Its folder is ``runs/NAME-CODE`` in the working folder, or in
+            ``LABKIT_RUNS``.
         optimizer: a Keras optimizer; None for AdamW with the learning rate ``one_cycle``.
         loss: a loss on logits; None for cross-entropy.
-        callbacks: more Keras callbacks; what they add to an epoch's logs is saved. A callback that
-            changes the result needs a ``get_config``, and may not have a state of its own.
+        callbacks: more Keras callbacks, such as ``EarlyStopping``. What they add to an epoch's
+            logs is saved, and so is their state.
 
     Returns:
         A ``Run``. The model has the weights of the last epoch. The best epoch's (by
         ``val_mean_iou``, or ``mean_iou`` without ``val_ds``) are in ``run.best_weights``.
 
     Raises:
-        ValueError: for an invalid argument.
+        ValueError: for an invalid argument, or masks with other values than the model's classes.
         Diverged: if the loss is not finite; a ``ValueError`` too.
+        OSError: if the folder can't be written.
 
-    The same call with the same arguments resumes an interrupted run and loads a finished one.
+    The same call with the same arguments resumes an interrupted run and loads a finished one. Any
+    difference in what shapes the result makes another run: a pixel, a seed, the source of the loss.
     """
     if epochs < 1:
         raise ValueError(f"epochs is {epochs}: use at least 1")
     if not re.fullmatch(r"[\w.-]+", name):
         raise ValueError(f"name is {name!r}: use letters, digits, . _ - only, as it names a folder")
+    num_classes = _classes(model, train_ds)
+    for batches, argument in ((train_ds, "train_ds"), (val_ds, "val_ds")):
+        if batches is not None:
+            check_split(batches.split, num_classes, argument)
     optimizer = optimizer or keras.optimizers.AdamW(one_cycle(train_ds, epochs), weight_decay=1e-4)
     loss = loss or losses.CrossEntropy()
-    _compile(model, optimizer, loss, num_classes=_classes(model, train_ds))
+    identity = Identity(model, train_ds, val_ds, epochs, optimizer, loss, callbacks)
+    if identity.continued and not _folder(name, identity).exists():
+        identity.start_anew()  # another training, or one whose folder was deleted
+    _compile(model, identity.fresh_optimizer(), loss, num_classes)
 
-    code = fingerprint(model, train_ds, val_ds, epochs, optimizer, loss, callbacks)
-    folder = runs_folder() / f"{name}-{code}"
-    checkpoint = Checkpoint(folder, train_ds, epochs, "val_mean_iou" if val_ds else "mean_iou")
+    folder, best_by = _folder(name, identity), "val_mean_iou" if val_ds else "mean_iou"
+    checkpoint = Checkpoint(folder, identity, train_ds, epochs, best_by, callbacks)
+    try:
+        if not checkpoint.load_finished(model):
+            with Lock(folder) as lock:  # another process may have trained in the meantime
+                if not checkpoint.load_finished(model):
+                    _fit(model, train_ds, val_ds, checkpoint, *checkpoint.resume(lock))
+    finally:
+        identity.leave()
+    return checkpoint.run()
+
+
+def _folder(name, identity):
+    return runs_folder() / f"{name}-{identity.code}"
+
+
+def _fit(model, train_ds, val_ds, checkpoint, done, epochs):
+    """Train from the end of epoch ``done`` to the end of epoch ``epochs``."""
     # The averaged weights are validated, because they are the result.
-    average = [keras.callbacks.SwapEMAWeights()] if optimizer.use_ema else []
-    done = checkpoint.restore(model)
-    if done < epochs:
-        model.fit(
-            train_ds,
-            validation_data=val_ds,
-            epochs=epochs,
-            initial_epoch=done,
-            shuffle=False,  # Batches shuffles, the same way each time
-            callbacks=[*average, *callbacks, checkpoint, Progress(epochs)],
-            verbose=0,
+    use_ema = unscaled(model.optimizer).use_ema
+    average = [keras.callbacks.SwapEMAWeights()] if use_ema else []
+    model.fit(
+        train_ds,
+        validation_data=val_ds,
+        epochs=epochs,
+        initial_epoch=done,
+        shuffle=False,  # Batches shuffles, the same way each time
+        callbacks=[*average, *checkpoint.callbacks, checkpoint, Progress(epochs)],
+        verbose=0,
+    )
+
+
+def check_split(split, num_classes, name="split"):
+    """Raise ValueError unless every mask value is a class; warn of images that are not 0-255."""
+    values = mask_values(split.masks)
+    wrong = [value for value in values if value not in range(num_classes)]
+    if wrong:
+        remedy = "give each class a whole number, from 0 up"
+        if set(values) <= {0, 255}:
+            remedy = "divide masks of 0 and 255 by 255"
+        elif values[0] == 1 and values[-1] == num_classes:
+            remedy = "subtract 1 from masks that count from 1"
+        raise ValueError(
+            f"the masks of {name} hold {wrong[:5]}, and the model has {num_classes} classes, 0 to "
+            f"{num_classes - 1}: {remedy}"
         )
-    # Use the averaged weights, if the optimizer has any, after training and after loading.
-    model.optimizer.finalize_variable_values(model.trainable_variables)
-    return Run(checkpoint.history, folder, checkpoint.provenance)
+    warn_of_range(split.images)
+
+
+def mask_values(masks):
+    """The different values in masks, as a sorted list."""
+    parts = (np.unique(masks[first : first + 64]) for first in range(0, len(masks), 64))
+    return sorted(set().union(*(part.tolist() for part in parts)))
+
+
+def warn_of_range(images):
+    """Warn of floats between 0 and 1: the models of this course take 0-255."""
+    if np.issubdtype(images.dtype, np.floating) and images.size and np.max(images) <= 1:
+        warnings.warn(
+            "the largest pixel value is 1 or less, and models of this course take 0 to 255: to "
+            "them this image is black. Multiply it by 255",
+            stacklevel=3,
+        )
 
 
 def _classes(model, train_ds):
@@ -127,6 +144,7 @@ def _compile(model, optimizer, loss, num_classes):
     iou, mean_iou = metrics.IoU("pet", num_classes=num_classes), metrics.MeanIoU(num_classes)
     scores = ["accuracy", iou, mean_iou]
     model.compile(optimizer, loss, metrics=scores, run_eagerly=profile.current().eager)
+    model.optimizer.build(model.trainable_variables)
 
 
 def one_cycle(train_ds, epochs, peak=1e-3):
@@ -174,167 +192,6 @@ class TwoRates(keras.optimizers.AdamW):
         return {**super().get_config(), "slow": self.slow, "slow_rate": self.slow_rate}
 
 
-def runs_folder():
-    """The folder of all runs: ``LABKIT_RUNS``, or ``runs`` in the working folder."""
-    return Path(os.environ.get("LABKIT_RUNS") or "runs")
-
-
-def fingerprint(model, train_ds, val_ds, epochs, optimizer, loss, callbacks=()):
-    """Eight characters that identify a training by everything that shapes its result.
-
-    The model's initial weights are identified by the seeds of its layers, callbacks by their
-    ``get_config``.
-    """
-    described = [
-        re.sub(r"_\d+\b", "", model.to_json()),  # without Keras's counter of unnamed layers
-        [tuple(v.shape) for v in model.trainable_variables],
-        [_contents(batches) for batches in (train_ds, val_ds) if batches],
-        epochs,
-        re.sub(r"_\d+\b", "", json.dumps(optimizer.get_config(), default=str)),
-        _source(loss),
-        __version__,
-        *(str(callback.get_config()) for callback in callbacks if hasattr(callback, "get_config")),
-    ]
-    return hashlib.sha256(repr(described).encode()).hexdigest()[:8]
-
-
-def weights_code(model):
-    """Eight characters that identify a model's weights."""
-    numbers = b"".join(weight.tobytes() for weight in model.get_weights())
-    return hashlib.sha256(numbers).hexdigest()[:8]
-
-
-def _contents(batches):
-    """Settings of batches and a hash of about 16 of their images and masks."""
-    split = batches.split
-    every = slice(None, None, max(1, len(split) // 16))
-    pixels = split.images[every].tobytes() + split.masks[every].tobytes()
-    digest = hashlib.sha256(pixels).hexdigest()
-    return len(split), batches.batch_size, batches.seed, batches.augmented, digest
-
-
-def _source(loss):
-    """Settings and source of a loss, so that an edited function makes another run."""
-    if inspect.isfunction(loss):  # variables of an enclosing function are settings
-        settings, code = inspect.getclosurevars(loss).nonlocals, loss
-    elif hasattr(loss, "get_config"):
-        settings, code = loss.get_config(), type(loss)
-    else:
-        return repr(loss)
-    try:
-        return str(settings), inspect.getsource(code)
-    except (OSError, TypeError):
-        return str(settings), repr(code)
-
-
-class Checkpoint(keras.callbacks.Callback):
-    """Saves weights, optimizer, history and provenance after each epoch.
-
-    A killed process loses at most one epoch: the history file names its weights file, and each
-    file is replaced in one step. Keras's ``BackupAndRestore`` keeps neither the history nor the
-    best weights, and deletes its folder when training ends.
-    """
-
-    def __init__(self, folder, train_ds, epochs, best_by):
-        super().__init__()
-        self.folder, self.train_ds = Path(folder), train_ds
-        self.epochs, self.best_by = epochs, best_by
-        self.history = {}
-
-    def restore(self, model):
-        """Load the last saved epoch into the model; returns the number of finished epochs.
-
-        A new run saves its initial weights, so that a call that is interrupted in the first epoch
-        starts from them again.
-        """
-        self.set_model(model)
-        self.provenance = profile.provenance(model)
-        model.optimizer.build(model.trainable_variables)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        record = self.folder / "history.json"
-        if not record.exists():
-            self._save_epoch(0)
-            return 0
-        saved = json.loads(record.read_text())
-        if not (self.folder / saved["weights"]).exists():
-            print(f"{self.folder} has lost {saved['weights']}: training starts again.")
-            self._save_epoch(0)
-            return 0
-        model.load_weights(self.folder / saved["weights"])
-        self.history = saved["history"]
-        done = len(self.history.get("loss", ()))
-        self._merge_provenance(saved, finished=done == self.epochs)
-        action = "loaded" if done == self.epochs else "resuming"
-        print(
-            f"{done} of {self.epochs} epochs are in {self.folder}: {action}. "
-            "Delete that folder to train again."
-        )
-        return done
-
-    def _merge_provenance(self, saved, finished):
-        """Add the provenance of the saved epochs, which may have been trained by other code."""
-        earlier = {key: saved[key] for key in self.provenance if key in saved}
-        if finished:
-            self.provenance |= earlier
-        elif "commit" in earlier:  # the run is one of both commits
-            commits = [*earlier["commit"].split(", "), self.provenance["commit"]]
-            self.provenance["commit"] = ", ".join(dict.fromkeys(commits))
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.train_ds.epoch = epoch  # Keras has called on_epoch_end once before the first epoch
-        self.started = time.perf_counter()
-
-    def on_train_batch_end(self, batch, logs=None):
-        if batch % 20 == 0:  # reading the loss makes a GPU wait
-            self._check_loss(logs, epoch=len(self.history.get("loss", ())))
-
-    def on_epoch_end(self, epoch, logs=None):
-        logs = {key: float(value) for key, value in logs.items()}
-        self._check_loss(logs, epoch)
-        for key, value in {**logs, "seconds": time.perf_counter() - self.started}.items():
-            self.history.setdefault(key, []).append(value)
-        self._save_epoch(epoch + 1, best=logs[self.best_by] >= max(self.history[self.best_by]))
-
-    def _check_loss(self, logs, epoch):
-        if not math.isfinite(loss := float(logs["loss"])):
-            raise Diverged(loss, epoch + 1, self.folder)
-
-    def _save_epoch(self, done, best=False):
-        """Save the state after some epochs, then delete the one before."""
-        weights = f"epoch-{done}.weights.h5"
-        self._save_weights(weights)
-        if best:
-            self._save_best(weights)
-        self.provenance |= profile.date_and_memory()
-        record = {"weights": weights, "history": self.history, **self.provenance}
-        self._replace("history.json", lambda file: file.write_text(json.dumps(record)))
-        for old in set(self.folder.glob("epoch-*.weights.h5")) - {self.folder / weights}:
-            old.unlink()
-
-    def _save_best(self, weights):
-        """Save the validated weights: the averaged ones, if the optimizer averages."""
-        if not self.model.optimizer.use_ema:  # copying is much faster than saving again
-            copy = partial(shutil.copyfile, self.folder / weights)
-            self._replace("best.weights.h5", copy)
-            return
-        variables = self.model.trainable_variables
-        values = [ops.convert_to_numpy(variable) for variable in variables]
-        self.model.optimizer.finalize_variable_values(variables)
-        self._save_weights("best.weights.h5")
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
-
-    def _save_weights(self, name):
-        """Save weights and optimizer."""
-        self._replace(name, partial(self.model.save_weights, overwrite=True))
-
-    def _replace(self, name, write):
-        """Write a file under another name first, so that it is complete or not there."""
-        file = self.folder / f"new-{name}"
-        write(file)
-        os.replace(file, self.folder / name)
-
-
 class Progress(keras.callbacks.Callback):
     """One line that shows epoch, step, loss and time left."""
 
@@ -365,8 +222,9 @@ class Progress(keras.callbacks.Callback):
         )
 
     def on_train_end(self, logs=None):
-        spent = time.perf_counter() - self.started
-        self.line.show(f"{self.epochs} of {self.epochs} epochs, {duration(spent)}", last=True)
+        if self.steps_done:
+            spent = duration(time.perf_counter() - self.started)
+            self.line.show(f"{self.epoch + 1} of {self.epochs} epochs, {spent}", last=True)
 
 
 def duration(seconds):
@@ -452,6 +310,7 @@ def predict_mask(model, image):
     """The class of every pixel of one image ``[H, W, 3]``: uint8 ``[H, W]``."""
     if np.ndim(image) != 3:
         raise ValueError(f"expected one image [H, W, 3], got shape {np.shape(image)}")
+    warn_of_range(np.asarray(image))
     logits = model(ops.convert_to_tensor(image)[None], training=False)
     return np.argmax(ops.convert_to_numpy(logits)[0], axis=-1).astype("uint8")
 
@@ -473,6 +332,8 @@ def predict_logits(model, split, batch_size=32, flips=False):
     line, start = Line(), time.perf_counter()
     for first in range(0, len(split), batch_size):
         part = slice(first, first + batch_size)
+        if first == 0:
+            warn_of_range(split.images[part])
         logits = _logits(model, split.images[part])
         if flips:
             mirrored = _logits(model, split.images[part][:, :, ::-1])[:, :, ::-1]

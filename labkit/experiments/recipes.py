@@ -11,6 +11,7 @@ from labkit.batches import Batches
 from labkit.methods.adaptive import Adaptive
 from labkit.models import aff, attention, fullres, lft, skips, transunet, unetpp
 from labkit.models.unet import FILTERS, unet_model
+from labkit.runs.identity import weights_code
 
 SPLITS = ("test", "validation")
 # A second loss has weight 0.5, as Dice has in the standard recipe.
@@ -238,7 +239,7 @@ def run(recipe, seed=0, on="test", source=data.REAL, limit=None):
 
 
 def fit(recipe, seed, train, model=None):
-    """The trained model of a recipe and its ``training.Run``.
+    """The trained model of a recipe and its ``labkit.runs.folder.Run``.
 
     Args:
         recipe: a ``Recipe``.
@@ -250,7 +251,7 @@ def fit(recipe, seed, train, model=None):
     if model is None:
         model = build(recipe, seed)
     else:  # the seed does not determine its initial weights, so the name has to
-        name = f"{name}-{training.weights_code(model)}"
+        name = f"{name}-{weights_code(model)}"
     train_ds = Batches(train, recipe.batch_size, seed=seed, augmented=augmentation(recipe))
     callbacks = []
     if recipe.gradients:

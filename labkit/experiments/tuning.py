@@ -10,9 +10,10 @@ import hashlib
 import shutil
 from dataclasses import asdict, replace
 
-from labkit import data, training
+from labkit import data
 from labkit.analysis import scores
 from labkit.experiments import recipes
+from labkit.runs.folder import Diverged, runs_folder
 
 # Limits (low, high) of numeric settings. Ranges above 0 are searched on a logarithmic scale.
 SPACE = {
@@ -60,7 +61,7 @@ def search(recipe, split, trials, space=SPACE, seed=0):
         variant = suggest_recipe(recipe, trial, space)
         try:
             model, trained = recipes.fit(variant, seed, train)
-        except training.Diverged as error:  # a bad score keeps the search away from such settings
+        except Diverged as error:  # a bad score keeps the search away from such settings
             shutil.rmtree(error.folder)
             return 0.0
         mean_iou = scores.score(model, val)["mean IoU"]
@@ -120,7 +121,7 @@ def journal(recipe, train, space, seed):
     every = slice(None, None, max(1, len(train) // 16))
     arguments = repr((asdict(recipe), space, seed, len(train))).encode()
     code = hashlib.sha256(arguments + train.images[every].tobytes()).hexdigest()[:8]
-    folder = training.runs_folder()
+    folder = runs_folder()
     folder.mkdir(parents=True, exist_ok=True)
     return JournalStorage(JournalFileBackend(str(folder / f"search-{recipe.name}-{code}.log")))
 

@@ -55,11 +55,6 @@ class Adaptive(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         logs["level"] = self.train_ds.level
 
-    def get_config(self):
-        """The settings that shape the training; its fingerprint includes them."""
-        # "bearable" is an older name; another key would change the fingerprint of finished runs.
-        return {"levels": LEVELS, "bearable": self.max_loss_ratio, "images": len(self.images)}
-
 
 def losses_by_level(model, images, masks, loss, strength=Strength(), seed=0):
     """Loss of one batch at each of ``LEVELS``: the same random changes at growing strength."""

@@ -12,6 +12,7 @@ from labkit import data, losses, training
 from labkit.experiments import ledger, recipes, tuning
 from labkit.experiments.recipes import Recipe
 from labkit.models.unet import unet_model
+from labkit.runs.folder import Run
 
 pytestmark = [
     pytest.mark.usefixtures("eager", "short_encoder"),
@@ -144,7 +145,7 @@ def test_recipe_configures_model_batches_and_optimizer(unet_calls, folders, monk
 
     def train(model, train_ds, **options):
         train_options.update(options, train_ds=train_ds)
-        return training.Run({"loss": [1.0], "seconds": [2.0]}, folders, {"commit": "abc"})
+        return Run({"loss": [1.0], "seconds": [2.0]}, folders, {"commit": "abc"})
 
     monkeypatch.setattr(training, "train", train)
     recipe = Recipe(

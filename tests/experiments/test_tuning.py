@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from labkit import data, training
+from labkit import data
 from labkit.analysis import scores
 from labkit.experiments import recipes, tuning
+from labkit.runs.folder import Diverged, Run, runs_folder
 
 RECIPE = replace(recipes.find("short"), name="tiny", epochs=1, image_size=32)
 SPACE = {"learning_rate": (1e-4, 1e-1), "dice": (0.0, 1.0)}
@@ -26,9 +27,9 @@ def trials_run(monkeypatch, folders):
 
     def fit(recipe, seed, train):
         trials.append((recipe, seed, len(train)))
-        folder = training.runs_folder() / f"{recipe.name}-{len(trials)}"
+        folder = runs_folder() / f"{recipe.name}-{len(trials)}"
         folder.mkdir(parents=True)
-        return recipe, training.Run({}, folder)
+        return recipe, Run({}, folder)
 
     def score(recipe, split):
         distance = abs(np.log10(recipe.learning_rate) + 2)
@@ -99,14 +100,14 @@ def test_diverged_trial_scores_0_and_search_continues(split, trials_run, monkeyp
     def diverge(recipe, seed, train):
         _, run = fit(recipe, seed, train)
         if len(trials_run) in (2, 4):
-            raise training.Diverged(float("nan"), 1, run.folder)
+            raise Diverged(float("nan"), 1, run.folder)
         return recipe, run
 
     monkeypatch.setattr(recipes, "fit", diverge)
     table = search(split, 5)
     assert [value == 0 for value in table["mean IoU"]] == [False, True, False, True, False]
     assert table["learning_rate"].nunique() == 5 == len(trials_run)
-    (remaining,) = training.runs_folder().iterdir()
+    (remaining,) = runs_folder().iterdir()
     assert remaining.name.startswith("search-tiny-")
 
 
@@ -145,7 +146,7 @@ def test_changed_search_starts_over(split, trials_run, change):
 
 def test_trial_weights_are_deleted(split, trials_run):
     search(split, 2)
-    (remaining,) = training.runs_folder().iterdir()
+    (remaining,) = runs_folder().iterdir()
     assert remaining.name.startswith("search-tiny-")
 
 
