@@ -7,13 +7,12 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from labkit import classes
-from labkit.experiments.recipes import Recipe
+from labkit.experiments.settings import Settings
 
 LEDGER = Path(__file__).with_name("results") / "runs.jsonl"
 
@@ -75,6 +74,8 @@ def holds(recipe, seed, on, commit, ledger=None):
 
     False for an unknown commit or one with uncommitted changes ("+"), which identify no code.
     """
+    import keras
+
     ledger = Path(ledger or LEDGER)
     if not ledger.exists() or commit == "unknown" or commit.endswith("+"):
         return False
@@ -171,7 +172,7 @@ def settings(row):
 
     A dict, because ``Recipe`` would reject a loss that this version does not know.
     """
-    recipe = asdict(Recipe(row["recipe"]["name"])) | row["recipe"]
+    recipe = asdict(Settings(row["recipe"]["name"])) | row["recipe"]
     return json.loads(json.dumps(recipe))  # lists for tuples, as in a file
 
 

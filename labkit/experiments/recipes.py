@@ -8,9 +8,10 @@ from labkit import data, losses, training
 from labkit.analysis import probes, scores
 from labkit.augment import Strength
 from labkit.batches import Batches
+from labkit.experiments.settings import Settings
 from labkit.methods.adaptive import Adaptive
 from labkit.models import aff, attention, fullres, lft, skips, transunet, unetpp
-from labkit.models.unet import FILTERS, unet_model
+from labkit.models.unet import unet_model
 from labkit.runs.identity import weights_code
 
 SPLITS = ("test", "validation")
@@ -38,7 +39,7 @@ SKIPS = "unet, skips: "  # followed by one of ``skips.VARIANTS``: also an archit
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Settings):
     """Everything that shapes a training except its seed. Defaults are those of the laboratory work.
 
     Attributes:
@@ -65,29 +66,8 @@ class Recipe:
     weight decay.
     """
 
-    name: str
-    epochs: int = 10
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    one_cycle: bool = False
-    weight_decay: float = 0.0
-    dice: float = 0.0
-    averaging: float = 0.0
-    augmented: bool | str = False
-    fine_tune: bool | str = False
-    encoder_rate: float = 1.0
-    pixel_range: tuple[int, int] = (0, 1)
-    momentum: float = 0.99
-    filters: tuple[int, ...] = FILTERS
-    image_size: int = 128
-    architecture: str = "unet"
-    pretrained: bool = True
-    gradients: bool = False
-    loss: str = "cross-entropy"
-
     def __post_init__(self):
-        for name in ("pixel_range", "filters"):  # JSON has no tuples
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        super().__post_init__()
         variants = [SKIPS + variant for variant in skips.VARIANTS]
         self._check("architecture", [*ARCHITECTURES, *variants])
         self._check("loss", LOSSES)

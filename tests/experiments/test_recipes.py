@@ -11,7 +11,7 @@ import pytest
 from labkit import data, losses, training
 from labkit.experiments import ledger, recipes, tuning
 from labkit.experiments.recipes import Recipe
-from labkit.models.unet import unet_model
+from labkit.models.unet import FILTERS, unet_model
 from labkit.runs.folder import Run
 
 pytestmark = [
@@ -54,7 +54,7 @@ def test_laboratory_recipe_settings():
     recipe = recipes.find("laboratory")
     assert (recipe.pixel_range, recipe.momentum) == ((0, 1), 0.99)
     assert (recipe.batch_size, recipe.learning_rate, recipe.epochs) == (64, 1e-3, 10)
-    assert recipe.image_size == 128
+    assert (recipe.image_size, recipe.filters) == (128, FILTERS)
 
 
 def test_recipes_are_found_by_name_and_json_serializable():
