@@ -1,1 +1,1 @@
-"""Comparisons to run by hand, on a machine that does nothing else: ``python -m benchmarks``."""
+"""Benchmarks to run by hand on an idle machine: ``python -m benchmarks``."""

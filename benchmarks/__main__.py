@@ -1,16 +1,16 @@
-"""All comparisons of the course, as ratios with their spread.
+"""Run all benchmarks of the course and print ratios with their range.
 
-    python -m benchmarks            about 20 minutes on 2 cores; let the machine do nothing else
-    python -m benchmarks --record   and keep the result for the page on performance
+    python -m benchmarks            about 20 minutes on 2 cores of an idle machine
+    python -m benchmarks --record   also keeps the result for the page on performance
 
-Needs the real dataset. Compares with segmentation_models.pytorch where another Python has it
-(PEER_PYTHON, or the one that runs this), and with ONNX Runtime where it is installed:
+Needs the real dataset. Compares with segmentation_models.pytorch if the Python of the environment
+variable PEER_PYTHON (by default this one) has it, and with ONNX Runtime if it is installed:
 
     pip install onnx onnxruntime tf2onnx
     pip install torch segmentation-models-pytorch
 
-Processes alternate, so that a machine whose speed drifts treats all alike; a ratio is taken within
-a round, and the spread is from round to round.
+Each round runs all processes once, so that a drift of the machine's speed affects all alike. A
+ratio is computed within a round, and its range is over the rounds.
 """
 
 import argparse
@@ -27,7 +27,8 @@ from benchmarks.quality import GOAL
 
 PEERS = ("onnxruntime", "torch", "segmentation_models_pytorch")
 PEER_PYTHON = os.environ.get("PEER_PYTHON", sys.executable)
-RECORD = Path(__file__).parents[1] / "book" / "results" / "benchmarks.jsonl"
+RESULTS = Path(__file__).parents[1] / "labkit" / "experiments" / "results"
+RECORD = RESULTS / "benchmarks.jsonl"
 
 
 def main():
@@ -36,14 +37,10 @@ def main():
     options.add_argument("--rounds", type=int, default=2)
     options.add_argument("--record", action="store_true")
     options = options.parse_args()
-    speeds = [speed_round(number) for number in range(options.rounds)]
-    quality = [quality_round(number) for number in range(options.rounds)]
-    result = {
-        **about(),
-        "floor": ask("floor"),
-        "speeds": speeds,
-        "quality": quality,
-    }
+    speeds = [speed_round() for _ in range(options.rounds)]
+    quality = [quality_round() for _ in range(options.rounds)]
+    floor = run_worker("floor")
+    result = {**provenance(), "floor": floor, "speeds": speeds, "quality": quality}
     result["ratios"] = ratios(result)
     for title, (low, middle, high) in result["ratios"].items():
         print(f"{title:64} {middle:5.2f}  ({low:.2f} to {high:.2f})")
@@ -53,20 +50,20 @@ def main():
         print(f"Recorded in {RECORD}.")
 
 
-def about():
-    """Where and when."""
+def provenance():
+    """Return date, commit, machine and versions."""
     from labkit import profile
 
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": profile.commit(),
         "machine": profile.machine(),
-        "versions": profile.versions() | peers(),
+        "versions": profile.versions() | peer_versions(),
     }
 
 
-def peers():
-    """Versions of what labkit is compared with, as their own Python has them."""
+def peer_versions():
+    """Return the versions of the packages that labkit is compared with, as far as installed."""
     code = "from importlib.metadata import version; print(version({!r}))"
     found = {}
     for python in {sys.executable, PEER_PYTHON}:
@@ -78,33 +75,34 @@ def peers():
     return found
 
 
-def speed_round(number):
-    """Images a second of every worker, one process after the other."""
-    found = {name: ask(name) for name in workers.WORKERS if name not in ("smp", "floor")}
+def speed_round():
+    """Return the images per second of every worker."""
+    found = {name: run_worker(name) for name in workers.WORKERS if name not in ("smp", "floor")}
     try:
-        found["smp"] = ask("smp", PEER_PYTHON)
+        found["smp"] = run_worker("smp", PEER_PYTHON)
     except subprocess.CalledProcessError as error:
-        print(f"no peer: {error.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+        print(f"smp was not measured: {error.stderr.strip().splitlines()[-1]}", file=sys.stderr)
     return found
 
 
-def quality_round(number):
-    """Two epochs of the laboratory work's recipe, and the whole of the fast one."""
+def quality_round():
+    """Train two epochs of the laboratory work's recipe, and all epochs of the fast one."""
     from labkit.experiments import recipes
 
     runs = (("laboratory", 2), ("fast", recipes.find("fast").epochs))
     return {
-        name: output([sys.executable, "-m", "benchmarks.quality", name, str(epochs)], name)
+        name: run_json([sys.executable, "-m", "benchmarks.quality", name, str(epochs)], name)
         for name, epochs in runs
     }
 
 
-def ask(worker, python=sys.executable):
-    return output([python, "-m", "benchmarks.workers", worker], worker)
+def run_worker(name, python=sys.executable):
+    """Return the measurements of a worker."""
+    return run_json([python, "-m", "benchmarks.workers", name], name)
 
 
-def output(command, title):
-    """What a process prints as JSON in its last line."""
+def run_json(command, title):
+    """Run a process and return the JSON of its last line of output."""
     print(f"measuring {title} ...", file=sys.stderr, flush=True)
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=quiet)
@@ -115,7 +113,10 @@ def output(command, title):
 
 
 def ratios(result):
-    """(lowest, middle, highest) of each comparison over the rounds; above 1, labkit is ahead."""
+    """Return (minimum, median, maximum) of each comparison over the rounds.
+
+    labkit is faster where a ratio is above 1, except for the distances to the floor.
+    """
     found = {}
     for title, of_round in COMPARISONS.items():
         values = [of_round(one) for one in rounds(result)]
@@ -126,15 +127,15 @@ def ratios(result):
 
 
 def rounds(result):
-    """Each round with what belongs to it."""
+    """Yield the measurements of each round."""
     for speeds, quality in zip(result["speeds"], result["quality"], strict=True):
         yield {"floor": result["floor"], "quality": quality, **speeds}
 
 
 def time_to_quality(one):
-    """Ten epochs of the laboratory work, the first of which is slower, over the fast recipe.
+    """Return the ratio of training times: ten epochs of the laboratory work to the fast recipe.
 
-    None if the fast recipe has not reached the goal.
+    The first epoch, which is slower, is counted once. None if the fast recipe missed the goal.
     """
     if any(one["quality"]["fast"][name] < goal for name, goal in GOAL.items()):
         return None
@@ -142,32 +143,36 @@ def time_to_quality(one):
     return (first + 9 * second) / sum(one["quality"]["fast"]["seconds"])
 
 
-def best(found, *starts):
-    """The highest rate among names that begin so."""
-    return max(value for name, value in found.items() if name.startswith(starts))
+def training_over_peer(one):
+    """Return the ratio of training rates to the faster precision of smp; None without smp."""
+    if "smp" not in one:
+        return None
+    return one["whole"]["train"] / max(one["smp"]["train float32"], one["smp"]["train bfloat16"])
 
 
-def over_peer(worker, count):
-    """Images a second in batches of ``count``, the best way of each."""
+def prediction_over_peer(worker, count):
+    """Return a function that compares prediction rates for a batch size with those of smp.
+
+    Each side has the fastest of its precisions and runtimes.
+    """
 
     def ratio(one):
         if "smp" not in one:
             return None
-        mine, theirs = (
+        ours, theirs = (
             max(rate for way, rate in one[name].items() if way.endswith(f"batch {count}"))
             for name in (worker, "smp")
         )
-        return mine / theirs
+        return ours / theirs
 
     return ratio
 
 
-def training_over_peer(one):
-    return one["whole"]["train"] / best(one["smp"], "train") if "smp" in one else None
-
-
 def over_floor(name):
-    """How many times longer a step takes than its arithmetic at matrix-product speed."""
+    """Return a function: time of a training step over that of its arithmetic at peak speed.
+
+    Peak speed is that of a large matrix product.
+    """
 
     def ratio(one):
         needed = one["floor"][f"{name} GFLOP an image"] / one["floor"]["float32 GFLOP/s"]
@@ -179,10 +184,10 @@ def over_floor(name):
 COMPARISONS = {
     "time to the laboratory work's quality: laboratory / fast": time_to_quality,
     "training, images/s: U-Net trained whole / smp in its better precision": training_over_peer,
-    "prediction, batch 1: U-Net of standard / smp": over_peer("predict", 1),
-    "prediction, batch 32: U-Net of standard / smp": over_peer("predict", 32),
-    "prediction, batch 1: U-Net of fast / smp": over_peer("predict_light", 1),
-    "prediction, batch 32: U-Net of fast / smp": over_peer("predict_light", 32),
+    "prediction, batch 1: U-Net of standard / smp": prediction_over_peer("predict", 1),
+    "prediction, batch 32: U-Net of standard / smp": prediction_over_peer("predict", 32),
+    "prediction, batch 1: U-Net of fast / smp": prediction_over_peer("predict_light", 1),
+    "prediction, batch 32: U-Net of fast / smp": prediction_over_peer("predict_light", 32),
     "distance to the floor, laboratory: time / arithmetic": over_floor("laboratory"),
     "distance to the floor, standard: time / arithmetic": over_floor("standard"),
     "distance to the floor, fast: time / arithmetic": over_floor("fast"),

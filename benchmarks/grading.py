@@ -1,9 +1,9 @@
-"""How long a class takes to be graded.
+"""Measure the time to grade a class.
 
     python -m benchmarks.grading                     100 notebooks of the lab of chapter 4
     python -m benchmarks.grading 05_training --size 10
 
-The class: the lab with none, one, two, ... all of its tasks solved, again and again.
+The notebooks have 0, 1, 2, ... all tasks solved, in turn.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main():
     cores = len(os.sched_getaffinity(0))
     print(f"{len(results)} notebooks of {options.lab}, {cores} cores: {seconds / 60:.1f} min")
     points = sum(result.points for result in results)
-    print(f"{seconds / len(results):.1f} s a notebook; points {points}")
+    print(f"{seconds / len(results):.1f} s per notebook; points {points}")
     print("problems:", sorted({result.problem for result in results} - {""}) or "none")
 
 
@@ -45,9 +45,9 @@ def grade(lab, folder):
 
 
 def write_class(lab, size, folder):
-    """Notebooks of students who did more and more of a lab."""
+    """Write ``size`` notebooks of a lab into a folder."""
     folder.mkdir()
-    tasks = len(labs.task_texts(labs.chapter(lab)))
+    tasks = len(labs.solutions(labs.chapter(lab)))
     for number, done in enumerate(islice(cycle(range(tasks + 1)), size)):
         notebook = partly_solved(lab, done)
         notebook.cells[-1].source += f"\nstudent = {number}"
@@ -55,8 +55,8 @@ def write_class(lab, size, folder):
 
 
 def partly_solved(lab, done):
-    """The lab with its first ``done`` tasks solved as the chapter does."""
-    solved = [cell for cell in labs.chapter(lab).cells if labs.number_of(cell)][:done]
+    """Return a lab with the chapter's solutions of its first ``done`` tasks."""
+    solved = list(labs.solutions(labs.chapter(lab)).values())[:done]
     solutions = {cell.id: cell.source for cell in solved}
     notebook = labs.lab(lab)
     for cell in notebook.cells:

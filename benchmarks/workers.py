@@ -1,7 +1,7 @@
-"""What one process of the benchmark measures: ``python -m benchmarks.workers NAME`` prints JSON.
+"""Measurements of one process: ``python -m benchmarks.workers NAME`` prints JSON.
 
-Each worker is a fresh process, because TensorFlow, PyTorch and ONNX Runtime disturb each other's
-threads. Images are random: the arithmetic does not depend on them, and nothing needs the dataset.
+Each worker is a new process, because TensorFlow, PyTorch and ONNX Runtime compete for threads.
+Images are random: the time does not depend on them, and no dataset is needed.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ SIZE, BATCH, SECONDS = 128, 32, 8.0
 
 
 def rate(step, images, seconds=SECONDS):
-    """Images a second of ``step``, which handles so many; two calls before the clock starts."""
+    """Return the images per second of a step that handles ``images``, after two warm-up calls."""
     step()
     step()
     start, calls = time.perf_counter(), 0
@@ -27,7 +27,7 @@ def rate(step, images, seconds=SECONDS):
 
 
 def batch(count):
-    """Random images and masks."""
+    """Return ``count`` random images and masks."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
     return images, rng.integers(0, 3, (count, SIZE, SIZE, 1), np.uint8)
@@ -37,7 +37,7 @@ def batch(count):
 
 
 def training(recipe_name):
-    """Training steps of a recipe, in images a second."""
+    """Measure training steps of a recipe, in images per second."""
     from labkit.experiments import recipes
     from labkit.models.unet import unet_model
 
@@ -68,7 +68,7 @@ def fast():
 
 
 def whole():
-    """The course's U-Net trained whole as the peer is: plain AdamW, batches of 32."""
+    """Measure training of the course's whole U-Net as the peer trains: AdamW, batches of 32."""
     import keras
 
     from labkit import losses
@@ -81,17 +81,17 @@ def whole():
 
 
 def predict():
-    """Prediction of the standard recipe's U-Net."""
+    """Measure prediction with the standard recipe's U-Net."""
     return predictions("standard")
 
 
 def predict_light():
-    """Prediction of the fast recipe's U-Net, whose decoder is lighter."""
+    """Measure prediction with the fast recipe's U-Net, whose decoder is lighter."""
     return predictions("fast")
 
 
 def predictions(recipe_name):
-    """Prediction of a recipe's U-Net by Keras, in 32 and 16 bits, and exported to ONNX."""
+    """Measure prediction with Keras in float32 and bfloat16, and with ONNX Runtime."""
     import keras
 
     from labkit.experiments import recipes
@@ -113,13 +113,13 @@ def predictions(recipe_name):
 
 
 def predict_onnx(model):
-    """Prediction of an exported model by ONNX Runtime."""
+    """Measure prediction of an exported model with ONNX Runtime."""
     import tempfile
     from pathlib import Path
 
     import onnxruntime
 
-    model.predict_on_batch(batch(1)[0])  # Keras exports what has been called
+    model.predict_on_batch(batch(1)[0])  # Keras exports only models that were called
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "unet.onnx"
         model.export(path, format="onnx", verbose=False)
@@ -137,7 +137,7 @@ def predict_onnx(model):
 
 
 def smp():
-    """``Unet("mobilenet_v2")`` trained whole and predicting, in 32 and 16 bits."""
+    """Measure training and prediction of ``Unet("mobilenet_v2")`` in float32 and bfloat16."""
     import torch
 
     model = smp_unet()
@@ -166,11 +166,11 @@ def smp():
 
 
 def smp_unet():
-    """The peer's model, channels last, which is its faster layout on a processor."""
+    """Return the peer's model in the layout that is faster on a CPU, channels last."""
     import torch
 
-    # PyPI's torchvision is built for CUDA; beside PyTorch's CPU build its operators are missing.
-    # The encoder uses none of them, but importing it asks for these two.
+    # PyPI's torchvision is built for CUDA, so its operators are missing with PyTorch's CPU build.
+    # The encoder uses none of them, but importing it needs these two.
     with contextlib.suppress(RuntimeError):
         library = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
@@ -182,6 +182,7 @@ def smp_unet():
 
 
 def torch_batch(count):
+    """Return ``batch`` as tensors: float images and integer masks."""
     import torch
 
     images, masks = batch(count)
@@ -194,7 +195,7 @@ def torch_batch(count):
 
 
 def floor():
-    """What the machine reaches in a large matrix product, in GFLOP/s, and what a step needs."""
+    """Measure the GFLOP/s of a large matrix product, and count those that a step needs."""
     import tensorflow as tf
 
     from labkit.experiments import recipes
@@ -213,10 +214,10 @@ def floor():
 
 
 def training_flops(model):
-    """Floating-point operations of the convolutions for one image of a training step.
+    """Return the floating-point operations of the convolutions per image of a training step.
 
-    Forward one time; backward two times (towards the kernel and towards the input) where the
-    layer is trained.
+    One forward pass; where the layer is trained, also two backward passes as large (gradients of
+    the kernel and of the input).
     """
     return sum(
         convolution_flops(layer) * (3 if layer.trainable else 1) for layer in all_layers(model)
@@ -224,12 +225,13 @@ def training_flops(model):
 
 
 def all_layers(model):
+    """Yield the layers of a model, including those of nested models."""
     for layer in model.layers:
         yield from all_layers(layer) if hasattr(layer, "layers") else [layer]
 
 
 def convolution_flops(layer):
-    """Two operations for each product of an input pixel and a kernel weight."""
+    """Return a layer's operations: two for each product of an input value and a kernel weight."""
     import keras
 
     if not layer.weights or "conv" not in type(layer).__name__.lower():

@@ -59,6 +59,21 @@ def folders(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def course_root(tmp_path, monkeypatch):
+    """An empty folder that the book's tools use instead of the repository."""
+    import keys
+    import paths
+
+    folders = {name: path for name, path in vars(paths).items() if isinstance(path, Path)}
+    for name, path in folders.items():
+        monkeypatch.setattr(paths, name, tmp_path / path.relative_to(folders["ROOT"]))
+    keys.clear_cache()
+    yield tmp_path
+    monkeypatch.undo()
+    keys.clear_cache()
+
+
 @pytest.fixture(scope="module")
 def real_data(_sealed):
     """The real dataset for this file's tests, which are skipped if it is missing."""

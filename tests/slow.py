@@ -1,75 +1,77 @@
-"""Slow tests: marked ``slow``, run when they are asked for or when what they guard has changed.
+"""Pytest plugin for tests that are marked ``slow``.
 
-    pytest                  the others
+    pytest                  without slow tests
     pytest --slow           all tests
-    pytest --slow=changed   the others, and slow ones that have not passed for the code as it is now
+    pytest --slow=changed   without slow tests that have passed for the current code
 
-A file of tests has passed for its own text, for all modules of labkit that it imports, directly or
-not, and for the tools of the book.
+The code of a test file is its own text, the modules of labkit that it imports, directly or not,
+and the tools of the book.
 """
 
 import json
 from pathlib import Path
 
 import graph
+import keys
+import notebooks
+import paths
 import store
+from settings import Settings
 
-TOOLS = Path(store.__file__).parent
-PASSED = store.EXECUTED / "slow-tests.json"  # files, each with the key it passed for
+PASSED = paths.EXECUTED / "slow-tests.json"  # test files with the key that they passed for
 
 
 def pytest_addoption(parser):
-    parser.addoption(
-        "--slow", nargs="?", const="all", default="no", choices=("no", "changed", "all")
-    )
+    choices = ("no", "changed", "all")
+    parser.addoption("--slow", nargs="?", const="all", default="no", choices=choices)
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: left out by `make test`")
-    config.pluginmanager.register(Record(config.getoption("slow")), "slow-record")
+    config.addinivalue_line("markers", "slow: not run by `make test`")
+    config.pluginmanager.register(Recorder(config.getoption("slow")), "slow-recorder")
 
 
 def pytest_collection_modifyitems(config, items):
-    asked = config.getoption("slow")
-    if asked == "all":
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if config.getoption("slow") == "all":
         return
-    known, due = passed(), {}
-    wanted, others = [], []
-    for item in items:
-        if asked == "changed" and item.path not in due:  # a key takes a moment
-            due[item.path] = known.get(name(item.path)) != key(item.path)
-        wanted_now = due.get(item.path) or not item.get_closest_marker("slow")
-        (wanted if wanted_now else others).append(item)
-    items[:] = wanted
-    if others:
-        config.hook.pytest_deselected(items=others)
+    due = set()
+    if config.getoption("slow") == "changed":
+        files = {item.path for item in slow}
+        due = {file for file in files if passed().get(name(file)) != key(file)}
+    skipped = [item for item in slow if item.path not in due]
+    items[:] = [item for item in items if item not in skipped]
+    if skipped:
+        config.hook.pytest_deselected(items=skipped)
 
 
 def passed():
+    """Return the keys that test files passed for."""
     return json.loads(PASSED.read_text()) if PASSED.exists() else {}
 
 
 def name(path):
-    return Path(path).relative_to(store.ROOT).as_posix()
+    """Return the path of a test file as its node id has it."""
+    return Path(path).relative_to(paths.ROOT).as_posix()
 
 
 def key(path):
-    """A hash of a file of tests and of the code that it tests."""
+    """Return a hash of a test file and the code that it tests."""
+    if Path(path).name == "test_notebooks.py":  # tests all notebooks
+        settings = Settings.of_tests()
+        inputs = [keys.inputs(name, settings) for name in notebooks.all_names()]
+        return keys.digest([keys.key(one) for one in inputs])
     code = Path(path).read_text(encoding="utf-8")
-    if Path(path).name == "test_notebooks.py":  # it tests what the notebooks are made of
-        settings = store.Settings.of_tests()
-        everything = [*store.names(), *store.lab_names()]
-        return store.digest([store.key(store.inputs(name, settings)) for name in everything])
-    tools = [tool.read_text(encoding="utf-8") for tool in sorted(TOOLS.glob("*.py"))]
-    modules = [store.module_hash(module) for module in graph.closure(code)]
-    return store.digest([code, modules, tools])
+    tools = [tool.read_text("utf-8") for tool in sorted(Path(store.__file__).parent.glob("*.py"))]
+    modules = [keys.module_hash(module) for module in graph.closure(code)]
+    return keys.digest([code, modules, tools])
 
 
-class Record:
-    """Notes which files had slow tests, and whether all of them passed."""
+class Recorder:
+    """Records the files whose slow tests have all passed."""
 
-    def __init__(self, asked):
-        self.asked, self.ran, self.failed = asked, set(), set()
+    def __init__(self, option):
+        self.option, self.ran, self.failed = option, set(), set()
 
     def pytest_runtest_logreport(self, report):
         if "slow" in report.keywords:
@@ -79,10 +81,10 @@ class Record:
                 self.failed.add(file)
 
     def pytest_sessionfinish(self, session):
-        # Files or words that were named leave out tests; a worker of several knows a part of them.
-        whole = session.config.args_source.name != "ARGS" and not session.config.option.keyword
-        if hasattr(session.config, "workerinput") or self.asked == "no" or not whole:
+        # A selection by file or keyword may leave out tests, and a worker runs a part of them.
+        partial = session.config.args_source.name == "ARGS" or session.config.option.keyword
+        if hasattr(session.config, "workerinput") or self.option == "no" or partial:
             return
-        now = {file: key(store.ROOT / file) for file in self.ran - self.failed}
+        now = {file: key(paths.ROOT / file) for file in self.ran - self.failed}
         PASSED.parent.mkdir(parents=True, exist_ok=True)
         store.write(PASSED, json.dumps(passed() | now, indent=1))

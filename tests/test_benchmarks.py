@@ -11,68 +11,65 @@ from benchmarks import __main__ as command
 from benchmarks import workers
 from labkit.models.unet import unet_model
 
-RESULT = {
-    "floor": {"float32 GFLOP/s": 100.0, **{f"{n} GFLOP an image": 2.0 for n in workers.WORKERS}},
-    "speeds": [
-        {
-            **{name: {"train": 25.0} for name in ("laboratory", "standard", "fast", "whole")},
-            "predict": {
-                "Keras float32, batch 1": 30.0,
-                "ONNX Runtime float32, batch 1": 60.0,
-                "Keras float32, batch 32": 90.0,
-            },
-            "predict_light": {"Keras float32, batch 1": 80.0, "Keras float32, batch 32": 360.0},
-            "smp": {
-                "train float32": 20.0,
-                "train bfloat16": 50.0,
-                "float32, batch 1": 40.0,
-                "float32, batch 32": 100.0,
-                "bfloat16, batch 32": 180.0,
-            },
-        }
-    ],
-    "quality": [
-        {
-            "laboratory": {"seconds": [14.0, 10.0]},
-            "fast": {"seconds": [12.0, 8.0], "accuracy": 0.9, "mean IoU": 0.74},
-        }
-    ],
+SPEEDS = {
+    **{name: {"train": 25.0} for name in ("laboratory", "standard", "fast", "whole")},
+    "predict": {
+        "Keras float32, batch 1": 30.0,
+        "ONNX Runtime float32, batch 1": 60.0,
+        "Keras float32, batch 32": 90.0,
+    },
+    "predict_light": {"Keras float32, batch 1": 80.0, "Keras float32, batch 32": 360.0},
+    "smp": {
+        "train float32": 20.0,
+        "train bfloat16": 50.0,
+        "float32, batch 1": 40.0,
+        "float32, batch 32": 100.0,
+        "bfloat16, batch 32": 180.0,
+    },
 }
+FAST = {"seconds": [12.0, 8.0], "accuracy": 0.9, "mean IoU": 0.74}
+QUALITY = {"laboratory": {"seconds": [14.0, 10.0]}, "fast": FAST}
+FLOOR = {"float32 GFLOP/s": 100.0, **{f"{n} GFLOP an image": 2.0 for n in workers.WORKERS}}
 TIME = "time to the laboratory work's quality: laboratory / fast"
 
 
-def test_ratios_use_best_of_each():
-    ratios = {title.split(":")[0]: values for title, values in command.ratios(RESULT).items()}
-    assert ratios["training, images/s"] == (0.5, 0.5, 0.5)
-    assert ratios["distance to the floor, fast"] == (2.0, 2.0, 2.0)
+def ratios(speeds=SPEEDS, quality=QUALITY):
+    return command.ratios({"floor": FLOOR, "speeds": [speeds], "quality": [quality]})
 
 
 @pytest.mark.parametrize(
-    ("recipe", "count", "ratio"),
-    [("standard", 1, 1.5), ("standard", 32, 0.5), ("fast", 1, 2.0), ("fast", 32, 2.0)],
+    ("title", "ratio"),
+    [
+        (TIME, (14 + 9 * 10) / 20),
+        ("training, images/s: U-Net trained whole / smp in its better precision", 0.5),
+        ("prediction, batch 1: U-Net of standard / smp", 1.5),
+        ("prediction, batch 32: U-Net of standard / smp", 0.5),
+        ("prediction, batch 1: U-Net of fast / smp", 2.0),
+        ("prediction, batch 32: U-Net of fast / smp", 2.0),
+        ("distance to the floor, fast: time / arithmetic", 2.0),
+    ],
 )
-def test_predictions_are_compared_per_batch_size(recipe, count, ratio):
-    title = f"prediction, batch {count}: U-Net of {recipe} / smp"
-    assert command.ratios(RESULT)[title] == (ratio,) * 3
+def test_ratios(title, ratio):
+    assert ratios()[title] == (ratio,) * 3
+
+
+def test_comparisons_without_result_are_omitted():
+    missed = {**QUALITY, "fast": {**FAST, "mean IoU": 0.73}}
+    assert ratios().keys() - ratios(quality=missed).keys() == {TIME}
+    without_peer = ratios({name: value for name, value in SPEEDS.items() if name != "smp"})
+    assert TIME in without_peer and not any("smp" in title for title in without_peer)
+
+
+def test_round_measures_all_comparisons(monkeypatch):
+    monkeypatch.setattr(command, "run_worker", lambda name, *_: SPEEDS[name])
+    assert command.speed_round() == SPEEDS
+    assert command.RECORD.exists()
 
 
 def test_peer_versions_come_from_peer_python(monkeypatch):
     monkeypatch.setattr(command, "PEER_PYTHON", sys.executable)
     installed = {name for name in command.PEERS if importlib.util.find_spec(name)}
-    assert set(command.peers()) == installed
-
-
-def test_recipe_below_quality_has_no_time():
-    assert command.ratios(RESULT)[TIME] == ((14 + 9 * 10) / 20,) * 3
-    fast = {**RESULT["quality"][0]["fast"], "mean IoU": 0.73}
-    missed = {**RESULT, "quality": [{**RESULT["quality"][0], "fast": fast}]}
-    assert TIME not in command.ratios(missed)
-
-
-def test_comparisons_are_omitted_without_peer():
-    speeds = {name: value for name, value in RESULT["speeds"][0].items() if name != "smp"}
-    titles = command.ratios({**RESULT, "speeds": [speeds]})
-    assert not any("smp" in title for title in titles) and TIME in titles
+    assert set(command.peer_versions()) == installed
 
 
 def test_convolution_flops():
@@ -103,9 +100,3 @@ def test_rate_ignores_two_warm_up_calls(monkeypatch):
         clock[0] += next(seconds)
 
     assert workers.rate(step, images=7, seconds=2.5) == 4 * 7 / 3.0
-
-
-def test_round_measures_all_comparisons(monkeypatch):
-    speeds = RESULT["speeds"][0]
-    monkeypatch.setattr(command, "ask", lambda worker, *_: speeds[worker])
-    assert command.speed_round(0) == speeds

@@ -2,56 +2,55 @@
 
 import re
 import shutil
+from types import SimpleNamespace
 
 import build
 import execute
 import nbformat
+import notebooks
+import paths
 import pytest
-import store
 import tidy
+from settings import Settings
 
-ROOT = build.ROOT
+ROOT = paths.ROOT
 
 
-# --- checks of a built book ------------------------------------------------------------------
+def write_notebook(path, words, code="1 + 1", **metadata):
+    cells = [nbformat.v4.new_markdown_cell(words, id="words")]
+    cells.append(nbformat.v4.new_code_cell(code, id="code", metadata=metadata))
+    nbformat.write(tidy.tidy(nbformat.v4.new_notebook(cells=cells)), path)
+
+
+# --- checks of rendered pages --------------------------------------------------------------------
 
 PAGE = "<html><article>" + "word " * 60 + "{}</article></html>"
+TRACEBACK = "Traceback (most recent call last)"
 
 
-@pytest.fixture
-def site(tmp_path, monkeypatch):
-    """A built book with one page, whose HTML the test writes."""
-    (tmp_path / "_toc.yml").write_text("root: one\nparts: []\n")
-    monkeypatch.setattr(build, "ROOT", tmp_path)
-    monkeypatch.setattr(store, "ROOT", tmp_path)
-    monkeypatch.setattr(build, "HTML", tmp_path)
-    return tmp_path
-
-
-def test_valid_page_has_no_faults(site):
-    (site / "one.html").write_text(PAGE.format(""))
-    assert build.faults() == []
-
-
-def test_missing_page_is_reported(site):
-    assert build.faults() == ["FAULT one: the page is missing"]
-
-
-def test_empty_page_is_reported(site):
-    (site / "one.html").write_text("<html><article></article></html>")
-    assert build.faults() == ["FAULT one: the page is empty (0 words)"]
-
-
-def test_unexpected_traceback_is_reported(site):
-    (site / "one.html").write_text(PAGE.format("Traceback (most recent call last)"))
-    assert build.faults() == ["FAULT one: the page shows a traceback"]
-    cell = nbformat.v4.new_code_cell("1 / 0", metadata={"tags": [build.RAISES]})
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), site / "one.ipynb")
-    assert build.faults() == []
+@pytest.mark.parametrize(
+    ("html", "tags", "fault"),
+    [
+        (PAGE.format(""), [], None),
+        (None, [], "missing"),
+        ("<html><article></article></html>", [], "empty"),
+        (PAGE.format(TRACEBACK), [], "traceback"),
+        (PAGE.format(TRACEBACK), [build.RAISES], None),
+    ],
+)
+def test_page_faults(course_root, html, tags, fault):
+    (course_root / "_toc.yml").write_text("root: one\nparts: []\n")
+    write_notebook(course_root / "one.ipynb", "Words.", "1 / 0", tags=tags)
+    paths.HTML.mkdir(parents=True)
+    if html:
+        (paths.HTML / "one.html").write_text(html)
+    faults = build.page_faults()
+    assert len(faults) == bool(fault)
+    assert all(one.startswith("FAULT one: ") and fault in one for one in faults)
 
 
 def test_toc_pages_have_sources():
-    for page in store.toc():
+    for page in notebooks.toc():
         assert (ROOT / f"{page}.md").exists() or (ROOT / f"{page}.ipynb").exists(), page
 
 
@@ -63,128 +62,127 @@ MORE = "A sentence that makes the page long enough for a page of a book. " * 5
 
 
 @pytest.fixture
-def course(tmp_path, monkeypatch):
+def course(course_root, monkeypatch):
     """A temporary book with three pages, two of them notebooks."""
-    (tmp_path / "book").mkdir()
-    (tmp_path / "labkit").mkdir()
-    (tmp_path / "_toc.yml").write_text(TOC)
-    (tmp_path / "requirements.txt").write_text("")
-    (tmp_path / "book" / "references.bib").write_text("")
-    (tmp_path / "book" / "_static").mkdir()
-    (tmp_path / "book" / "intro.md").write_text(f"# Start\n\n{MORE}\n")
-    shutil.copy(ROOT / "_config.yml", tmp_path)
-    (tmp_path / "book" / "_tools").symlink_to(ROOT / "book" / "_tools")
+    for folder in (paths.BOOK / "_static", paths.PACKAGE):
+        folder.mkdir(parents=True)
+    files = {"_toc.yml": TOC, "requirements.txt": "", "book/references.bib": ""}
+    for name, text in (files | {"book/intro.md": f"# Start\n\n{MORE}\n"}).items():
+        (course_root / name).write_text(text)
+    shutil.copy(ROOT / "_config.yml", course_root)
+    (paths.BOOK / "_tools").symlink_to(ROOT / "book" / "_tools")
     for name in ("one", "two"):
-        words = nbformat.v4.new_markdown_cell(f"# Chapter {name}\n\n{MORE}", id="words")
-        code = nbformat.v4.new_code_cell("1 + 1", id="code")
-        notebook = tidy.tidy(nbformat.v4.new_notebook(cells=[words, code]))
-        nbformat.write(notebook, tmp_path / "book" / f"{name}.ipynb")
-    made = tmp_path / "_build"
-    places = {"ROOT": tmp_path, "BUILD": made, "HTML": made / "html", "LOG": made / "book.log"}
-    for name, place in (places | {"STAMP": made / "rendered.json"}).items():
-        monkeypatch.setattr(build, name, place)
-    monkeypatch.setattr(store, "ROOT", tmp_path)
+        write_notebook(paths.BOOK / f"{name}.ipynb", f"# Chapter {name}\n\n{MORE}")
     monkeypatch.setattr(build.labs, "main", lambda names: None)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    monkeypatch.chdir(course_root)
+    return course_root
 
 
-def render(course, **values):
-    """Render with the given output of each page; return the faults and the rewritten pages."""
+def render(**values):
+    """Render with the given output of each notebook; returns the faults and the changed pages."""
     jobs = {}
     for name, value in values.items():
-        path = course / "_build" / f"{name}-{value}.ipynb"
+        path = paths.BUILD / f"{name}-{value}.ipynb"
         path.parent.mkdir(exist_ok=True)
-        notebook = nbformat.read(course / "book" / f"{name}.ipynb", as_version=4)
+        notebook = nbformat.read(paths.BOOK / f"{name}.ipynb", as_version=4)
         output = nbformat.v4.new_output("execute_result", {"text/plain": value}, execution_count=1)
         notebook.cells[1].outputs, notebook.cells[1].execution_count = [output], 1
         nbformat.write(notebook, path)
-        jobs[name] = type("Job", (), {"path": path})
-    before = page_times(course)
-    faults = build.rendered(jobs)
-    after = page_times(course)
-    return faults, {page for page in after if after[page] != before.get(page)}
+        jobs[name] = SimpleNamespace(path=path)
+    before = page_times()
+    faults = build.render(jobs)
+    return faults, {page for page, time in page_times().items() if time != before.get(page)}
 
 
-def page_times(course):
+def page_times():
     """Modification time of each rendered page."""
-    pages = (course / "_build" / "html" / "book").glob("*.html")
-    return {page.stem: page.stat().st_mtime_ns for page in pages}
+    return {page.stem: page.stat().st_mtime_ns for page in (paths.HTML / "book").glob("*.html")}
 
 
-def edit(path, before, after):
+def edit(name, before, after):
+    path = paths.BOOK / name
     text = path.read_text()
     assert before in text
     path.write_text(text.replace(before, after, 1))
 
 
-def html(course, page):
+def html(page):
     """HTML of a page without the checksums of style sheets."""
-    text = (course / "_build" / "html" / "book" / f"{page}.html").read_text()
-    return re.sub(r"\.css\?v=\w+", ".css", text)
+    return re.sub(r"\.css\?v=\w+", ".css", (paths.HTML / "book" / f"{page}.html").read_text())
 
 
 @pytest.mark.slow
 def test_incremental_rendering_equals_fresh_rendering(course):
-    assert render(course, one="11", two="22") == ([], {"intro", "one", "two"})
-    assert ">11\n" in html(course, "one") and ">22\n" in html(course, "two")
-    assert render(course, one="11", two="22") == ([], set())  # nothing changed
-    edit(course / "book" / "one.ipynb", "A sentence", "Another sentence")
-    assert render(course, one="11", two="22") == (
-        [],
-        {"intro", "one"},
-    )  # a paragraph; the parent's menu
-    assert "Another sentence" in html(course, "one") and ">11\n" in html(course, "one")
-    assert render(course, one="33", two="22") == ([], {"intro", "one"})  # an output
-    assert ">33\n" in html(course, "one")
-    edit(course / "book" / "one.ipynb", "# Chapter one", "# First chapter")
-    assert render(course, one="33", two="22")[1] == {"intro", "one", "two"}  # in every menu
-    assert "First chapter" in html(course, "two")
-    edit(course / "book" / "two.ipynb", "A sentence", "Another sentence")
-    render(course, one="33", two="22")
-    incremental = {page: html(course, page) for page in ("intro", "one", "two")}
-    shutil.rmtree(course / "_build" / "html")
-    build.STAMP.unlink()
-    render(course, one="33", two="22")
-    assert {page: html(course, page) for page in incremental} == incremental
+    assert render(one="11", two="22") == ([], {"intro", "one", "two"})
+    assert ">11\n" in html("one") and ">22\n" in html("two")
+    assert render(one="11", two="22") == ([], set())  # nothing changed
+    edit("one.ipynb", "A sentence", "Another sentence")
+    assert render(one="11", two="22") == ([], {"intro", "one"})  # the page and its parent's menu
+    assert "Another sentence" in html("one") and ">11\n" in html("one")
+    assert render(one="33", two="22") == ([], {"intro", "one"})  # an output
+    assert ">33\n" in html("one")
+    edit("one.ipynb", "# Chapter one", "# First chapter")
+    assert render(one="33", two="22")[1] == {"intro", "one", "two"}  # in every menu
+    assert "First chapter" in html("two")
+    edit("two.ipynb", "A sentence", "Another sentence")
+    render(one="33", two="22")
+    incremental = {page: html(page) for page in ("intro", "one", "two")}
+    shutil.rmtree(paths.HTML)
+    (paths.BUILD / "rendered.json").unlink()
+    render(one="33", two="22")
+    assert {page: html(page) for page in incremental} == incremental
 
 
 @pytest.mark.slow
 def test_warning_is_reported_until_fixed(course):
-    edit(course / "book" / "one.ipynb", "A sentence", "A [link](nowhere.md) and a sentence")
+    edit("one.ipynb", "A sentence", "A [link](nowhere.md) and a sentence")
     for _ in range(2):
-        faults, _ = render(course, one="1")
+        faults, _ = render(one="1")
         assert any("nowhere.md" in fault for fault in faults)
-    edit(course / "book" / "one.ipynb", "A [link](nowhere.md) and a sentence", "A sentence")
-    assert render(course, one="1")[0] == []
+    edit("one.ipynb", "A [link](nowhere.md) and a sentence", "A sentence")
+    assert render(one="1")[0] == []
+
+
+@pytest.mark.slow
+def test_only_published_pages_link_to_colab(course, monkeypatch):
+    shutil.copy(ROOT / "book" / "_static" / "open-in-colab.svg", paths.BOOK / "_static")
+    shutil.copytree(paths.BOOK, paths.LABS, ignore=lambda *_: ["_static", "_tools"])
+    for name in ("one.ipynb", "intro.md"):
+        edit(name, "A sentence", "The {download}`lab <labs/one.ipynb>` and a sentence")
+    render(one="1")
+    assert not any("colab" in html(page).lower() for page in ("intro", "one"))
+    monkeypatch.setenv("COURSE_ADDRESS", "https://github.com/a-teacher/pets")
+    assert render(one="1") == ([], {"intro", "one", "two"})
+    folder = "https://colab.research.google.com/github/a-teacher/pets/blob/gh-pages/colab/book"
+    expected = {"intro": ["labs/one"], "one": ["one", "labs/one"], "two": ["two"]}
+    for page, names in expected.items():
+        badge = r'<a [^>]*href="([^"]*)"><img alt="Open in Colab" src="([^"]*)'
+        links = dict(re.findall(badge, html(page)))
+        assert list(links) == [f"{folder}/{name}.ipynb" for name in names]
+        assert all((paths.HTML / "book" / image).exists() for image in links.values())
+        assert ("logo_colab" in html(page)) == (page != "intro")  # the theme's button
 
 
 # --- command line --------------------------------------------------------------------------------
 
 
-def test_unknown_chapter_is_rejected(capsys):
-    assert build.main(["13"]) == 2
-    assert "'13' is no chapter: use the start of one of 01_theory" in capsys.readouterr().out
-
-
-def test_single_chapter_is_built_alone(monkeypatch, capsys):
-    asked = []
-    monkeypatch.setattr(store.Settings, "of_book", lambda: None)
+@pytest.mark.parametrize(
+    ("arguments", "failures", "status", "names"),
+    [
+        (["13"], [], 2, None),  # no such chapter
+        (["04"], [], 0, ["04_metrics"]),
+        ([], [], 0, notebooks.names()),
+        ([], [execute.Failure("04_metrics", "ValueError: no", "04-setup")], 1, notebooks.names()),
+    ],
+)
+def test_command_executes_then_renders(arguments, failures, status, names, monkeypatch, capsys):
+    executed, rendered = [], []
+    monkeypatch.setattr(Settings, "of_book", lambda: None)
     monkeypatch.setattr(
-        execute, "up_to_date", lambda names, _: (asked.append(names) or {"a": 1}, [])
+        execute, "up_to_date", lambda names, _: executed.append(names) or ({"a": 1}, failures)
     )
-    monkeypatch.setattr(build, "rendered", lambda jobs: [])
-    assert build.main(["04"]) == 0
-    assert asked == [["04_metrics"]]
-    assert "The page is complete" in capsys.readouterr().out
-
-
-def test_failed_notebook_prevents_rendering(monkeypatch, capsys):
-    failed = execute.Failure("04_metrics", "ValueError: no", "04-setup (import numpy)")
-    monkeypatch.setattr(store.Settings, "of_book", lambda: None)
-    monkeypatch.setattr(execute, "up_to_date", lambda names, _: ({}, [failed]))
-    monkeypatch.setattr(build, "rendered", lambda jobs: pytest.fail("it was rendered"))
-    assert build.main([]) == 1
-    assert (
-        "FAULT 04_metrics, cell 04-setup (import numpy): ValueError: no" in capsys.readouterr().out
-    )
+    monkeypatch.setattr(build, "render", lambda jobs: rendered.append(jobs) or [])
+    assert build.main(arguments) == status
+    assert executed == ([names] if names else [])
+    assert len(rendered) == (status == 0)
+    assert all(str(failure) in capsys.readouterr().out for failure in failures)

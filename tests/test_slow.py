@@ -26,7 +26,7 @@ def run_tests(pytester, monkeypatch):
     """A function that runs a fast and a slow test; it returns how many passed and failed."""
     monkeypatch.setattr(slow, "PASSED", pytester.path / "passed.json")
     monkeypatch.setattr(slow, "name", lambda path: Path(path).name)
-    monkeypatch.setattr(slow.store, "ROOT", pytester.path)
+    monkeypatch.setattr(slow.paths, "ROOT", pytester.path)
 
     def run(*options, passes=True):
         pytester.makepyfile(test_file=FILE.format(passes=passes))
@@ -43,17 +43,10 @@ def test_slow_option_runs_slow_tests(run_tests):
     assert run_tests("--slow") == (2, 0)
 
 
-def test_passed_slow_test_reruns_only_after_change(run_tests):
+def test_changed_option_skips_recorded_tests(run_tests):
+    assert run_tests("--slow=changed", passes=False) == (1, 1)
+    assert run_tests("--slow=changed", passes=False) == (1, 1)  # a failure is not recorded
+    assert run_tests("--slow=changed", "-k", "nothing") == (0, 0)  # nor is a part of the tests
     assert run_tests("--slow=changed") == (2, 0)
     assert run_tests("--slow=changed") == (1, 0)
-    assert run_tests("--slow=changed", passes="1") == (2, 0)
-
-
-def test_failed_slow_test_reruns(run_tests):
-    assert run_tests("--slow=changed", passes=False) == (1, 1)
-    assert run_tests("--slow=changed", passes=False) == (1, 1)
-
-
-def test_partial_run_is_not_recorded(run_tests):
-    assert run_tests("--slow=changed", "-k", "nothing") == (0, 0)
-    assert run_tests("--slow=changed") == (2, 0)
+    assert run_tests("--slow=changed", passes="1") == (2, 0)  # the code has changed

@@ -1,20 +1,21 @@
-"""Where a published course is: what git fetches, its pages, and its notebooks in Google Colab."""
+"""Addresses of a published course: its repository, its pages, its notebooks in Google Colab."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import paths
+
 BRANCH = "gh-pages"
-PUBLISHED = Path(__file__).resolve().parents[2] / "_build" / "published"
 GITHUB = re.compile(r"(?:https://github\.com/|git@github\.com:)([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
 
 
 @dataclass(frozen=True)
 class Address:
-    """Addresses without a slash at the end.
+    """Addresses of a published course, without a slash at the end.
 
     Attributes:
-        clone: what ``git fetch`` takes.
+        clone: of the repository, for ``git fetch``.
         site: of the built book.
         notebooks: of the folder of published notebooks, as a reader opens them.
         in_colab: whether ``notebooks`` opens Google Colab.
@@ -27,18 +28,19 @@ class Address:
 
 
 def find(text):
-    """The addresses of a course on GitHub, or, for a trial, of one in a folder.
+    """Return the ``Address`` of a course on GitHub or, to try publishing, in a local folder.
 
-    Raises ValueError for any other, because Colab opens notebooks from GitHub alone.
+    Raises:
+        ValueError: for any other text, because Colab opens notebooks from GitHub only.
     """
     if found := GITHUB.fullmatch(text):
         return _on_github(*found.groups())
     folder = Path(text.removeprefix("file://"))
     if text and folder.is_dir():
-        site = PUBLISHED.as_uri()
+        site = paths.PUBLISHED.as_uri()
         return Address(folder.resolve().as_uri(), site, f"{site}/colab", in_colab=False)
     raise ValueError(
-        f"{text!r} is no address that Google Colab can open: give that of your fork, "
+        f"address is {text!r}, from which Google Colab opens no notebooks: use that of your fork, "
         "https://github.com/NAME/REPOSITORY"
     )
 

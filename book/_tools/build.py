@@ -1,10 +1,10 @@
-"""Build the book: execute the notebooks that are stale, render the pages that changed.
+"""Build the book: execute the notebooks that are not in the store, render the changed pages.
 
     python book/_tools/build.py         the whole book
-    python book/_tools/build.py 04      chapter 4 alone
+    python book/_tools/build.py 04      one chapter
 
-Ends non-zero if a notebook raised, a reference is broken, or a page of _toc.yml is missing, empty
-or shows a traceback that its chapter did not announce.
+The exit status is not zero if a notebook raises, a reference is broken, or a page of _toc.yml is
+missing, empty or shows an unexpected traceback.
 """
 
 import argparse
@@ -18,109 +18,106 @@ import sys
 from pathlib import Path
 
 import execute
+import keys
 import labs
 import nbformat
+import notebooks
+import paths
 import store
+from settings import Settings
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / "_build"
-HTML = BUILD / "html"
-LOG = BUILD / "book.log"
-STAMP = BUILD / "rendered.json"
-FIRST = HTML / "book" / "intro.html"
 RAISES = "raises-exception"
-# Of a page's text, what other pages show: headings, labels, citations.
+# What other pages may show of a page: headings, labels and citations.
 SHOWN = re.compile(r"^\s*\"?#+ .*|^\s*\"?\([\w-]+\)=|\{cite\}`[^`]*`", re.MULTILINE)
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("chapter", nargs="?", help='execute and render this one alone, as "04"')
+    parser.add_argument("chapter", nargs="?", help='build this chapter only, such as "04"')
     chapter = parser.parse_args(arguments).chapter
-    os.chdir(ROOT)
-    chosen = [name for name in store.names() if not chapter or name.startswith(chapter)]
+    os.chdir(paths.ROOT)
+    names = notebooks.names()
+    chosen = [name for name in names if not chapter or name.startswith(chapter)]
     if not chosen:
-        print(f"{chapter!r} is no chapter: use the start of one of {', '.join(store.names())}")
+        print(f"{chapter!r} is no chapter: use the start of one of {', '.join(names)}")
         return 2
     try:
-        settings = store.Settings.of_book()
+        settings = Settings.of_book()
     except (ValueError, ConnectionError) as error:
         print(error)
         return 2
     jobs, failures = execute.up_to_date(chosen, settings)
-    found = failures or rendered(jobs)
+    found = failures or render(jobs)
     for fault in found:
         print(fault)
     if found:
-        print("The book is not complete. What was executed is kept.")
+        print("The book is not complete. Finished notebooks are kept.")
         return 1
-    print(f"The {'page' if chapter else 'book'} is complete:\n{page_of(jobs, chapter)}")
+    page = list(jobs)[-1] if chapter else "intro"
+    print(f"The {'page' if chapter else 'book'} is complete:\n{paths.HTML / 'book' / page}.html")
     return 0
-
-
-def page_of(jobs, chapter):
-    """The page to look at."""
-    last = list(jobs)[-1]
-    return HTML / "book" / f"{last}.html" if chapter else FIRST
 
 
 # --- rendering -----------------------------------------------------------------------------------
 
 
-def rendered(jobs):
-    """Render what changed; returns the faults, in words."""
-    before = json.loads(STAMP.read_text()) if STAMP.exists() else {}
+def render(jobs):
+    """Render the pages that changed since the last build; returns the faults as lines of text."""
+    stamp = paths.BUILD / "rendered.json"
+    before = json.loads(stamp.read_text()) if stamp.exists() else {}
     outputs = {f"book/{name}": str(one.path) for name, one in jobs.items()}
-    now = {"outputs": before.get("outputs", {}) | outputs, "frame": frame(), "texts": texts()}
+    outputs = before.get("outputs", {}) | outputs
+    now = {"outputs": outputs, "shared": shared_hash(), "pages": pages_hash()}
     if now == before:
         print("Nothing changed since the last build.")
         return []
     labs.main([])
-    STAMP.unlink(missing_ok=True)  # whatever happens now, a half is never taken for the whole
-    whole = now["frame"] != before.get("frame")
-    print(f"Rendering {'the whole book' if whole else 'what changed'}.", flush=True)
-    found = sphinx(now["outputs"], whole) + faults()
+    stamp.unlink(missing_ok=True)  # an interrupted build is not taken for a complete one
+    everything = now["shared"] != before.get("shared")
+    print(f"Rendering {'the whole book' if everything else 'what changed'}.", flush=True)
+    found = run_sphinx(outputs, everything) + page_faults()
     if not found:
-        store.write(STAMP, json.dumps(now))
+        store.write(stamp, json.dumps(now))
     return found
 
 
-def frame():
-    """A hash of what shows on pages other than its own; a change of it renders the whole book."""
-    files = [ROOT / name for name in ("_config.yml", "_toc.yml", "requirements.txt")]
-    files += [ROOT / "book" / "references.bib", *(ROOT / "book" / "_static").iterdir()]
-    files += [Path(__file__).with_name(f"{name}.py") for name in ("address", "colab")]
-    files += [Path(__file__).with_name(f"{name}.py") for name in ("outputs", "solutions")]
-    shown = [SHOWN.findall(file.read_text(encoding="utf-8")) for file in sources()]
+def shared_hash():
+    """Return a hash of what may show on every page; after a change the whole book is rendered."""
+    files = [paths.ROOT / name for name in ("_config.yml", "_toc.yml", "requirements.txt")]
+    files += [paths.BOOK / "references.bib", *(paths.BOOK / "_static").iterdir()]
+    extensions = ("address", "colab", "outputs", "solutions")
+    files += [Path(__file__).with_name(f"{name}.py") for name in extensions]
+    shown = [SHOWN.findall(file.read_text(encoding="utf-8")) for file in page_sources()]
     address = os.environ.get("COURSE_ADDRESS", "")
-    return store.digest([content(files), shown, address])
+    return keys.digest([files_hash(files), shown, address])
 
 
-def texts():
-    """A hash of the pages, and of the package, whose docstrings are a page too."""
-    return content([*sources(), *(ROOT / "labkit").rglob("*.py"), Path(labs.__file__)])
+def pages_hash():
+    """Return a hash of the pages and of the package, whose docstrings are the API pages."""
+    return files_hash([*page_sources(), *paths.PACKAGE.rglob("*.py"), Path(labs.__file__)])
 
 
-def sources():
-    """Files of the pages."""
-    both = [(ROOT / f"{page}.ipynb", ROOT / f"{page}.md") for page in store.toc()]
+def page_sources():
+    """Return the source file of each page."""
+    both = [(paths.ROOT / f"{page}.ipynb", paths.ROOT / f"{page}.md") for page in notebooks.toc()]
     return [notebook if notebook.exists() else text for notebook, text in both]
 
 
-def content(files):
+def files_hash(files):
+    """Return a hash of the paths and contents of files."""
     digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)]
-    return store.digest([sorted(map(str, files)), digests])
+    return keys.digest([sorted(map(str, files)), digests])
 
 
-def sphinx(outputs, whole):
-    """Run jupyter-book, keep its log; returns what it warned of, or that it failed."""
-    BUILD.mkdir(exist_ok=True)
+def run_sphinx(outputs, everything):
+    """Run jupyter-book and keep its log; returns its warnings, or that it failed, as faults."""
+    paths.BUILD.mkdir(exist_ok=True)
     book = "from jupyter_book.cli.main import main; main()"  # it can't be called with -m
     command = [sys.executable, "-c", book, "build", ".", "-W", "--keep-going"]
-    if whole:
-        for made in (HTML, BUILD / ".doctrees", BUILD / "jupyter_execute"):
-            shutil.rmtree(made, ignore_errors=True)
-    # The API pages import all of labkit, which is quicker without TensorFlow.
+    if everything:
+        for folder in ("html", ".doctrees", "jupyter_execute"):
+            shutil.rmtree(paths.BUILD / folder, ignore_errors=True)
+    # The API pages import all of labkit, which is faster without TensorFlow.
     environment = os.environ | {"COURSE_OUTPUTS": json.dumps(outputs), "KERAS_BACKEND": "numpy"}
     done = subprocess.run(
         command,
@@ -131,46 +128,48 @@ def sphinx(outputs, whole):
         errors="replace",
     )
     log = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
-    LOG.write_text(log, encoding="utf-8")
+    log_file = paths.BUILD / "book.log"
+    log_file.write_text(log, encoding="utf-8")
     lines = [line for line in log.splitlines() if re.search(r"\b(WARNING|ERROR): ", line)]
     lines = list(dict.fromkeys(line for line in lines if "absl" not in line))
     if done.returncode and not lines:
-        lines = [f"rendering failed; the whole log: {LOG}"]
+        lines = [f"rendering failed; the whole log: {log_file}"]
     return [f"FAULT {line}" for line in lines]
 
 
-# --- what a reader would see ---------------------------------------------------------------------
+# --- checks of the rendered pages ----------------------------------------------------------------
 
 
-def faults():
-    """What is wrong with the pages, in words; an empty list if nothing is."""
-    found = []
-    for page in store.toc():
-        path = HTML / f"{page}.html"
-        if not path.exists():
-            found.append(f"FAULT {page}: the page is missing")
-            continue
-        html = path.read_text(encoding="utf-8")
-        article = re.search(r"<article.*?</article>", html, re.DOTALL)
-        words = re.sub(r"<[^>]+>", " ", article[0] if article else "").split()
-        if len(words) < 50:
-            found.append(f"FAULT {page}: the page is empty ({len(words)} words)")
-        if html.count("Traceback (most recent call last)") > announced(page):
-            found.append(f"FAULT {page}: the page shows a traceback")
-    return found
+def page_faults():
+    """Return the faults of the rendered pages as lines of text."""
+    return [f"FAULT {page}: {fault}" for page in notebooks.toc() for fault in faults_of(page)]
 
 
-def announced(page):
-    """Number of cells of a notebook that are meant to raise."""
-    path = ROOT / f"{page}.ipynb"
+def faults_of(page):
+    """Yield what is wrong with a page."""
+    path = paths.HTML / f"{page}.html"
+    if not path.exists():
+        yield "the page is missing"
+        return
+    html = path.read_text(encoding="utf-8")
+    article = re.search(r"<article.*?</article>", html, re.DOTALL)
+    words = re.sub(r"<[^>]+>", " ", article[0] if article else "").split()
+    if len(words) < 50:
+        yield f"the page is empty ({len(words)} words)"
+    if html.count("Traceback (most recent call last)") > expected_tracebacks(page):
+        yield "the page shows a traceback"
+
+
+def expected_tracebacks(page):
+    """Return the number of a notebook's cells that are meant to raise."""
+    path = paths.ROOT / f"{page}.ipynb"
     if not path.exists():
         return 0
-    cells = nbformat.read(path, as_version=4).cells
-    return sum(RAISES in cell.metadata.get("tags", []) for cell in cells)
+    return sum(RAISES in labs.tags(cell) for cell in nbformat.read(path, as_version=4).cells)
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        sys.exit("Interrupted. What was executed is kept.")
+        sys.exit("Interrupted. Finished notebooks are kept.")

@@ -1,7 +1,7 @@
-"""Sphinx: ways into Google Colab, in a book that is published.
+"""Sphinx extension that links the pages of a published book to Google Colab.
 
-The environment variable COURSE_ADDRESS says where; book/_tools/publish.py sets it. Without it, or
-with an address that Colab can't open, a page shows no button and no badge.
+The environment variable COURSE_ADDRESS, which book/_tools/publish.py sets, is the address of the
+course. Without it, or with one that Colab can't open, pages have no links to Colab.
 """
 
 import json
@@ -15,15 +15,15 @@ LAB = re.compile(r"\{download\}`[^`<]+<[^>`]*\b(labs/\w+\.ipynb)>`")
 
 
 def setup(app):
-    where = os.environ.get("COURSE_ADDRESS")
-    if where and (address := addresses.find(where)).in_colab:
+    text = os.environ.get("COURSE_ADDRESS")
+    if text and (address := addresses.find(text)).in_colab:
         app.connect("config-inited", lambda app, config: add_button(config, address))
         app.connect("source-read", lambda app, page, source: add_badges(app, page, source, address))
     return {"parallel_read_safe": True}
 
 
 def add_button(config, address):
-    """The theme's launch button, at the top of each notebook's page."""
+    """Configure the theme's launch button, which is at the top of each notebook's page."""
     config.html_theme_options |= {
         "repository_url": address.clone,
         "repository_branch": addresses.BRANCH,
@@ -33,23 +33,24 @@ def add_button(config, address):
 
 
 def add_badges(app, page, source, address):
-    """A badge under the title of a notebook, and behind each lab that a page offers."""
+    """Add a badge below the title of a notebook, and after each link to a lab."""
     if not app.env.doc2path(page).endswith(".ipynb"):
-        source[0] = with_labs(source[0], address)
+        source[0] = with_lab_badges(source[0], address)
         return
     notebook = json.loads(source[0])
     texts = [cell for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
     for cell in texts:
-        cell["source"] = with_labs("".join(cell["source"]), address)
+        cell["source"] = with_lab_badges("".join(cell["source"]), address)
     title, _, rest = texts[0]["source"].partition("\n")
     texts[0]["source"] = f"{title}\n\n{badge(f'{page}.ipynb', address)}\n{rest}"
     source[0] = json.dumps(notebook)
 
 
-def with_labs(text, address):
-    """A text in which a badge follows each link to a lab."""
+def with_lab_badges(text, address):
+    """Return a text with a badge after each link to a lab."""
     return LAB.sub(lambda found: f"{found[0]} {badge(f'book/{found[1]}', address)}", text)
 
 
 def badge(file, address):
+    """Return the Markdown of a badge that opens a published notebook."""
     return f"[![Open in Colab]({BADGE})]({address.notebooks}/{file})"

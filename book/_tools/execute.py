@@ -1,8 +1,8 @@
-"""Execute the notebooks whose outputs are not in the store, two at a time.
+"""Execute the notebooks that are not in the store, two at a time.
 
-python book/_tools/execute.py             what `make test` needs
-python book/_tools/execute.py --slow      what `make test-all` needs: all chapters and labs
-python book/_tools/execute.py 04_metrics  this one
+python book/_tools/execute.py             the notebooks of `make test`
+python book/_tools/execute.py --slow      all notebooks and labs, as for `make test-all`
+python book/_tools/execute.py 04_metrics  one notebook
 """
 
 import json
@@ -17,31 +17,44 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import keys
 import nbformat
+import notebooks
+import paths
 import store
+from settings import Settings
 
-JOBS = 2
+JOBS = 2  # notebooks at a time
 THREADS = ("OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 CHILD = Path(__file__).with_name("kernel.py")
 
 
 @dataclass(frozen=True)
 class Job:
-    """A notebook to execute: ``inputs`` gives its key, ``after`` is one that has to be first."""
+    """A notebook to execute.
+
+    Attributes:
+        name: of the notebook.
+        key: of its inputs.
+        inputs: from ``keys.inputs``.
+        prerequisite: name of the notebook that has to be executed before it, or None.
+    """
 
     name: str
     key: str
     inputs: dict
-    after: str | None
+    prerequisite: str | None
 
     @property
     def path(self):
-        """Where the executed notebook lies or will lie."""
+        """Path of the executed notebook, which may not exist yet."""
         return store.place(self.name, self.key)
 
 
 @dataclass(frozen=True)
 class Failure:
+    """Why a notebook was not executed; ``cell`` is the one that failed."""
+
     name: str
     error: str
     cell: str = ""
@@ -52,69 +65,68 @@ class Failure:
 
 
 def job(name, settings):
-    found = store.inputs(name, settings)
-    return Job(name, store.key(found), found, store.follows(name))
+    """Return the job of a notebook for its sources as they are now."""
+    inputs = keys.inputs(name, settings)
+    return Job(name, keys.key(inputs), inputs, notebooks.prerequisite(name))
 
 
 def up_to_date(names, settings):
-    """Execute what is stale; returns jobs by name, and a list of ``Failure``.
+    """Execute the notebooks that are not in the store, and print why.
 
-    The first line says what is stale and why. What is finished is kept, whatever comes after.
+    Args:
+        names: of notebooks; those that they depend on are executed too.
+        settings: a ``Settings``.
+
+    Returns:
+        The jobs by name, and a list of ``Failure``. A failure does not stop the other notebooks.
     """
-    jobs = [job(name, settings) for name in with_what_they_load(names)]
-    stale = [one for one in jobs if not one.path.exists()]
+    jobs = {name: job(name, settings) for name in with_prerequisites(names)}
+    stale = [one for one in jobs.values() if not one.path.exists()]
     if not stale:
         print(f"All {len(jobs)} notebooks are in the store.")
-        return {one.name: one for one in jobs}, []
-    print(f"To execute: {whys(stale)}. In the store: {len(jobs) - len(stale)}.", flush=True)
-    failures = Run(stale, settings).all()
-    return {one.name: one for one in jobs}, failures
+        return jobs, []
+    print(f"To execute: {reasons(stale)}. In the store: {len(jobs) - len(stale)}.", flush=True)
+    return jobs, Run(stale, settings).all()
 
 
-def whys(stale):
-    """Why notebooks are stale, in words: "06_errors, 09_trust: labkit/metrics.py changed"."""
+def reasons(stale):
+    """Return why jobs are executed: "06_errors, 09_trust: labkit/metrics.py changed"."""
     by_reason = {}
     for one in stale:
         by_reason.setdefault(store.reason(one.name, one.inputs), []).append(one.name)
     return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
 
 
-def with_what_they_load(names):
-    """Names in order, each behind the one whose model it loads."""
-    before = [store.follows(name) for name in names]
+def with_prerequisites(names):
+    """Return the names, preceded by the notebooks that they depend on."""
+    before = [notebooks.prerequisite(name) for name in names]
     return list(dict.fromkeys([*filter(None, before), *names]))
 
 
 def in_order(stale):
-    """What others wait for, then the longest, as far as earlier runs tell."""
-    waited_for = {one.after for one in stale}
-    return sorted(stale, key=lambda one: (one.name not in waited_for, -seconds(one)))
+    """Return jobs in the order of execution: prerequisites first, then the longest."""
+    prerequisites = {one.prerequisite for one in stale}
+    return sorted(stale, key=lambda one: (one.name not in prerequisites, -seconds(one.name)))
 
 
-def seconds(one):
-    """Seconds of the last run; a minute where there was none."""
-    earlier = sorted(one.path.parent.glob("*.json"), key=os.path.getmtime)
+def seconds(name):
+    """Return the seconds of a notebook's last run, or 60 without one."""
+    earlier = store.versions(name)
     return store.record(earlier[-1])["seconds"] if earlier else 60
 
 
 class Run:
-    """Some jobs, executed by threads that each wait for a process."""
+    """Executes jobs in threads that each wait for a child process."""
 
     def __init__(self, stale, settings):
         self.ahead, self.total, self.settings = in_order(stale), len(stale), settings
         self.working, self.failures, self.processes = {}, [], {}
-        at_once = min(JOBS, len(stale))
-        threads = str(max(1, (os.cpu_count() or 1) // at_once))
-        environment = settings.environment
-        path = os.pathsep.join(filter(None, [str(store.ROOT), environment.get("PYTHONPATH")]))
-        # A debugger that ipykernel loads would warn at each start.
-        fixed = {"PYTHONPATH": path, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-        self.environment = environment | dict.fromkeys(THREADS, threads) | fixed
+        self.environment = kernel_environment(settings, min(JOBS, len(stale)))
         self.lock = threading.Condition()
         self.screen = Screen()
 
     def all(self):
-        """Execute all; returns the failures. An interrupt ends the kernels and goes on up."""
+        """Execute all jobs and return the failures. An interrupt also stops the kernels."""
         workers = [threading.Thread(target=self.work, daemon=True) for _ in range(JOBS)]
         for worker in workers:
             worker.start()
@@ -129,16 +141,18 @@ class Run:
         return self.failures
 
     def stop(self):
+        """Drop the remaining jobs and end the child processes."""
         with self.lock:
             self.ahead.clear()
             for process in self.processes.values():
-                process.terminate()  # nbclient ends its kernel then
+                process.terminate()  # nbclient then ends its kernel
 
     def work(self):
+        """Execute jobs until none is left."""
         while one := self.take():
             try:
                 failure = self.execute(one)
-            except Exception as error:  # a full disk, say: the others go on
+            except Exception as error:  # such as a full disk; the other jobs continue
                 failure = Failure(one.name, f"{type(error).__name__}: {error}")
             with self.lock:
                 del self.working[one.name]
@@ -146,11 +160,11 @@ class Run:
                 self.lock.notify_all()
 
     def take(self):
-        """The next job that waits for none; None when no job is left."""
+        """Return the next job whose prerequisite is finished; None when no job is left."""
         with self.lock:
             while self.ahead:
-                open_ones = {one.name for one in self.ahead} | set(self.working)
-                ready = [one for one in self.ahead if one.after not in open_ones]
+                unfinished = {one.name for one in self.ahead} | set(self.working)
+                ready = [one for one in self.ahead if one.prerequisite not in unfinished]
                 if ready:
                     self.ahead.remove(ready[0])
                     self.working[ready[0].name] = (0, 0, time.monotonic())
@@ -159,44 +173,45 @@ class Run:
         return None
 
     def execute(self, one):
-        """Execute a job into the store; returns a ``Failure`` or None."""
-        if one.after in [failure.name for failure in self.failures]:
-            return Failure(one.name, f"not executed, because {one.after} failed")
-        store.BUILD.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="work-", dir=store.BUILD) as folder:
+        """Execute a job and save its result in the store; returns a ``Failure`` or None."""
+        if one.prerequisite in [failure.name for failure in self.failures]:
+            return Failure(one.name, f"not executed, because {one.prerequisite} failed")
+        paths.BUILD.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="work-", dir=paths.BUILD) as folder:
             folder = Path(folder)
             before, after, work = folder / "before.ipynb", folder / "after.ipynb", folder / "work"
-            nbformat.write(store.source(one.name), before)
+            nbformat.write(notebooks.source(one.name), before)
             work.mkdir()
             models = self.models_for(one)
-            if models.exists():
+            if models and models.exists():
                 shutil.copytree(models, work / "runs")
-            last = self.follow(one.name, [before, after, work])
-            if "error" in last:
-                cell = f"{last['id']} ({last['line']})" if last.get("id") else ""
-                return Failure(one.name, last["error"], cell)
+            record = self.run_child(one.name, [before, after, work])
+            if "error" in record:
+                cell = f"{record['id']} ({record['line']})" if record.get("id") else ""
+                return Failure(one.name, record["error"], cell)
             if self.has_changed(one):
-                return Failure(one.name, "its sources changed while it ran: call this again")
-            notebook = nbformat.read(after, as_version=4)
-            store.save(one.name, one.key, notebook, {"inputs": one.inputs} | last, work / "runs")
-        self.screen.line(f"[{self.done() + 1}/{self.total}] {one.name}: {last['seconds']:.0f} s")
+                return Failure(one.name, "its sources changed while it ran: run this again")
+            notebook, about = nbformat.read(after, as_version=4), {"inputs": one.inputs} | record
+            store.save(one.name, one.key, notebook, about, work / "runs")
+        self.screen.line(f"[{self.done() + 1}/{self.total}] {one.name}: {record['seconds']:.0f} s")
         return None
 
     def has_changed(self, one):
-        """Whether somebody edited what the notebook is made of."""
+        """Return whether the sources of a job have changed since its key was computed."""
         with self.lock:
-            store.read_anew()
+            keys.clear_cache()
             return job(one.name, self.settings).key != one.key
 
     def models_for(self, one):
-        """The folder of trained models that a notebook starts with; may be missing."""
-        if one.after is None:
-            return Path("none")
-        return store.place(one.after, one.inputs[f"chapter {one.after}"]).with_suffix(".runs")
+        """Return the folder of trained models that a job starts with, or None."""
+        if one.prerequisite is None:
+            return None
+        key = one.inputs[f"chapter {one.prerequisite}"]
+        return store.models(store.place(one.prerequisite, key))
 
-    def follow(self, name, paths):
-        """Execute in a process of its own, note each cell; returns its last line, a dict."""
-        command = [sys.executable, str(CHILD), *map(str, paths)]
+    def run_child(self, name, files):
+        """Execute a notebook in a child process; returns its last line of output, a dict."""
+        command = [sys.executable, str(CHILD), *map(str, files)]
         process = subprocess.Popen(
             command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -219,10 +234,11 @@ class Run:
         return last
 
     def done(self):
+        """Return the number of finished jobs."""
         return self.total - len(self.ahead) - len(self.working)
 
     def progress(self):
-        """What is under way: notebooks, cells and seconds."""
+        """Return the running notebooks with their cells and seconds, as a line."""
         now = time.monotonic()
         parts = [
             f"{name} cell {cell}/{of}, {now - start:.0f} s"
@@ -231,14 +247,25 @@ class Run:
         return f"[{self.done()}/{self.total}] {' · '.join(parts)}"
 
 
+def kernel_environment(settings, jobs):
+    """Return the environment variables of kernels, of which so many run at a time."""
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    environment = settings.environment
+    path = os.pathsep.join(filter(None, [str(paths.ROOT), environment.get("PYTHONPATH")]))
+    # A debugger that ipykernel loads writes a warning at each start.
+    fixed = {"PYTHONPATH": path, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    return environment | dict.fromkeys(THREADS, threads) | fixed
+
+
 class Screen:
-    """A line of progress that is replaced on a terminal; in a log, one now and then."""
+    """A progress line: replaced in place on a terminal, printed every 30 seconds in a log."""
 
     def __init__(self, every=30):
         self.every, self.shown, self.width = every, time.monotonic(), 0
         self.replaces = sys.stdout.isatty()
 
     def show(self, text):
+        """Show the progress."""
         if self.replaces:
             text = text[: shutil.get_terminal_size().columns - 1]
             print(f"\r{text.ljust(self.width)}", end="", flush=True)
@@ -247,24 +274,25 @@ class Screen:
             self.line(text)
 
     def line(self, text):
-        """A line that stays."""
+        """Print a line that is not replaced."""
         print(f"\r{text.ljust(self.width)}" if self.replaces else text, flush=True)
         self.shown = time.monotonic()
 
     def end(self):
+        """Remove the progress line from a terminal."""
         if self.replaces:
             print(f"\r{' ' * self.width}\r", end="", flush=True)
 
 
 def main(names):
-    everything = [*store.names(), *store.lab_names()]
+    everything = notebooks.all_names()
     if names == ["--slow"]:
         names = everything
     if unknown := sorted(set(names) - set(everything)):
         print(f"{unknown[0]!r} is no notebook: use one of {', '.join(everything)}")
         return 2
-    chosen = names or [name for name in everything if not store.is_slow(name)]
-    _, failures = up_to_date(chosen, store.Settings.of_tests())
+    chosen = names or [name for name in everything if not notebooks.is_slow(name)]
+    _, failures = up_to_date(chosen, Settings.of_tests())
     for failure in failures:
         print(failure)
     return 1 if failures else 0
@@ -274,4 +302,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
-        sys.exit("Interrupted. What was executed is kept.")
+        sys.exit("Interrupted. Finished notebooks are kept.")

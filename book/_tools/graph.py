@@ -1,34 +1,36 @@
-"""Which modules of labkit a piece of code imports, directly or not, read from the sources."""
+"""The import graph of labkit, read from its sources."""
 
 import ast
 from functools import cache
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "labkit"
-
-
-def module_name(path):
-    """``labkit/models/unet.py`` -> "labkit.models.unet"."""
-    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+import paths
 
 
 @cache
 def modules():
-    """Source files of labkit by module name."""
-    return {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+    """Return the source files of labkit by module name."""
+    return {module_name(path): path for path in sorted(paths.PACKAGE.rglob("*.py"))}
+
+
+def module_name(path):
+    """Return the module name of a source file: ``labkit/models/unet.py`` -> labkit.models.unet."""
+    parts = path.relative_to(paths.PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def imports_of(code, known):
-    """Names of those ``known`` modules that some source code imports, also inside functions."""
+    """Return which ``known`` modules some source code imports, including inside functions.
+
+    Raises:
+        ValueError: for a relative import.
+    """
     found = set()
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             if node.level:
-                raise ValueError("write imports from labkit in full, so that they can be found")
+                raise ValueError("relative imports of labkit are not supported: use absolute ones")
             inner = {f"{node.module}.{alias.name}" for alias in node.names} & set(known)
             found |= inner or {node.module}
     return found & set(known)
@@ -36,20 +38,20 @@ def imports_of(code, known):
 
 @cache
 def graph():
-    """The modules that each module of labkit imports itself."""
+    """Return the modules that each module of labkit imports directly."""
     return {
         name: imports_of(path.read_text("utf-8"), modules()) for name, path in modules().items()
     }
 
 
 def closure(code):
-    """Sorted names of all modules of labkit that are loaded when some code runs."""
+    """Return the sorted names of labkit's modules that some code imports, also indirectly."""
     found, ahead = set(), imports_of(code, modules())
     while ahead:
         name = ahead.pop()
         if name not in found:
             found.add(name)
-            # Python imports the packages around a module first.
+            # Python also imports the packages that contain a module.
             packages = {name[:place] for place, letter in enumerate(name) if letter == "."}
             ahead |= graph()[name] | packages
     return sorted(found)

@@ -1,9 +1,10 @@
-"""Execute one notebook in a kernel of its own; ``execute.py`` starts this, and reads its lines.
+"""Execute one notebook in a new kernel.
 
-    python book/_tools/kernel.py NOTEBOOK TO FOLDER
+    python book/_tools/kernel.py NOTEBOOK OUTPUT FOLDER
 
-The kernel works in FOLDER. Each cell is announced as a line of JSON; the last line has the error
-that stopped the notebook, or else what its run loaded and opened.
+``execute.py`` starts this as a child process. The kernel's working directory is FOLDER. Standard
+output has a line of JSON at the start of each cell; the last line has the error that stopped the
+notebook, or a record of the run: times, and the modules and files that it loaded.
 """
 
 import ast
@@ -15,13 +16,14 @@ import time
 from pathlib import Path
 
 import nbformat
+import paths
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-ROOT = Path(__file__).resolve().parents[2]
-CELL = 900  # seconds: training on two cores takes minutes
-WATCH = """
-def _watched():
+CELL_TIMEOUT = 900  # seconds: training on two cores takes minutes
+# Code of the first cell: records the files that are opened.
+RECORD_FILES = """
+def _record_files():
     import sys
     opened = set()
 
@@ -32,83 +34,102 @@ def _watched():
     sys.addaudithook(note)
     return opened
 
-_opened = _watched()
+_opened = _record_files()
 """
-# Widgets without a front end: nbclient can block for ever on their messages (jupyter/nbclient#312).
-NO_MESSAGES = """
+# Widgets without a front end can block nbclient on their messages (jupyter/nbclient#312).
+DISABLE_WIDGET_MESSAGES = """
 import comm as _comm
 _comm.create_comm = _comm.DummyComm
 """
-TOLD = """
+# Code of the last cell.
+SHOW_RECORD = """
 import json as _json, sys as _sys
 _json.dumps({"modules": sorted(_sys.modules), "files": sorted(_opened)})
 """
+# Made or installed files, which do not affect a page.
+IGNORED = ("_build/", ".venv", ".git/")
 
 
-def main(path, to, folder):
+def main(path, output, folder):
     notebook = nbformat.read(path, as_version=4)
-    body, start, times = list(notebook.cells), time.monotonic(), {}
+    cells, start, times = list(notebook.cells), time.monotonic(), {}
     explorers = bool(os.environ.get("COURSE_EXPLORERS"))
-    first = WATCH + NO_MESSAGES * explorers
-    watch, told = (nbformat.v4.new_code_cell(code) for code in (first, TOLD))
-    notebook.cells = [watch, *body, told]
-    client = NotebookClient(
+    first = RECORD_FILES + DISABLE_WIDGET_MESSAGES * explorers
+    record, show = (nbformat.v4.new_code_cell(code) for code in (first, SHOW_RECORD))
+    notebook.cells = [record, *cells, show]
+    try:
+        # TensorFlow's log goes to standard error.
+        new_client(notebook, folder, explorers, times).execute(stderr=subprocess.DEVNULL)
+    except CellExecutionError as error:
+        return report(**last_cell(notebook), error=f"{error.ename}: {error.evalue}")
+    except (CellTimeoutError, DeadKernelError) as error:
+        return report(**last_cell(notebook), error=str(error))
+    loaded = loaded_from_project(ast.literal_eval(show.outputs[0].data["text/plain"]))
+    notebook.cells = cells
+    number_cells(cells)
+    nbformat.write(notebook, output)
+    spent = os.times()
+    return report(
+        seconds=round(time.monotonic() - start, 1),
+        computing=round(spent.children_user + spent.children_system, 1),  # 0 on Windows
+        cells={cell.id: times[cell.id] for cell in cells if cell.id in times},
+        **loaded,
+    )
+
+
+def new_client(notebook, folder, explorers, times):
+    """Return a client that reports each cell and writes its seconds into ``times``."""
+    count = len(notebook.cells) - 2  # without the first and the last cell, which are added
+
+    def started(cell, cell_index):
+        report(cell=min(cell_index, count), of=count)
+
+    def executing(cell, cell_index):
+        times[cell.id] = -time.monotonic()
+
+    def executed(cell, cell_index, execute_reply):
+        times[cell.id] = round(times[cell.id] + time.monotonic(), 2)
+
+    return NotebookClient(
         notebook,
-        timeout=CELL,
+        timeout=CELL_TIMEOUT,
         kernel_name="python3",
         record_timing=False,
-        skip_cells_with_tag="" if explorers else "skip-execution",  # dead on a page
+        skip_cells_with_tag="" if explorers else "skip-execution",  # widgets do not work on a page
         resources={"metadata": {"path": folder}},
-        on_cell_start=lambda cell, cell_index: say(cell=min(cell_index, len(body)), of=len(body)),
-        on_cell_execute=lambda cell, cell_index: times.update({cell.id: -time.monotonic()}),
-        on_cell_executed=lambda cell, cell_index, execute_reply: times.update(
-            {cell.id: round(times[cell.id] + time.monotonic(), 2)}
-        ),
+        on_cell_start=started,
+        on_cell_execute=executing,
+        on_cell_executed=executed,
     )
-    try:
-        client.execute(stderr=subprocess.DEVNULL)  # TensorFlow's log
-    except CellExecutionError as error:
-        return say(**where(notebook), error=f"{error.ename}: {error.evalue}")
-    except (CellTimeoutError, DeadKernelError) as error:
-        return say(**where(notebook), error=str(error))
-    about = trace(ast.literal_eval(told.outputs[0].data["text/plain"]))
-    notebook.cells = body
-    number_cells(body)
-    nbformat.write(notebook, to)
-    cells = {cell.id: times[cell.id] for cell in body if cell.id in times}
-    spent = os.times()
-    computing = round(spent.children_user + spent.children_system, 1)  # 0 on Windows
-    seconds = round(time.monotonic() - start, 1)
-    return say(seconds=seconds, computing=computing, cells=cells, **about)
 
 
-def say(**words):
-    print(json.dumps(words), flush=True)
+def report(**values):
+    """Print a line of JSON."""
+    print(json.dumps(values), flush=True)
 
 
-def where(notebook):
-    """The cell that was executed last: its id and its first line."""
-    ran = [cell for cell in notebook.cells if cell.get("execution_count")]
-    if len(ran) < 2:  # the kernel died before the first
+def last_cell(notebook):
+    """Return the id and the first line of the cell that was executed last."""
+    executed = [cell for cell in notebook.cells if cell.get("execution_count")]
+    if len(executed) < 2:  # the kernel died in the notebook's first cell
         return {"id": notebook.cells[1].id, "line": ""}
-    return {"id": ran[-1].id, "line": ran[-1].source.partition("\n")[0]}
+    return {"id": executed[-1].id, "line": executed[-1].source.partition("\n")[0]}
 
 
-def trace(text):
-    """Of what a kernel loaded and opened, the modules of labkit and the files of the project."""
-    told, files = json.loads(text), set()
-    for name in told["files"]:
+def loaded_from_project(text):
+    """Return labkit's modules and the project's files among those that a kernel has loaded."""
+    record, files = json.loads(text), set()
+    for name in record["files"]:
         path = Path(name)
-        if path.is_absolute() and path.is_relative_to(ROOT):
-            files.add(path.relative_to(ROOT).as_posix())
-    apart = ("_build/", ".venv", ".git/")  # what is made, installed, or has no say in a page
-    kept = [name for name in files if not name.startswith(apart) and "__pycache__" not in name]
-    modules = [name for name in told["modules"] if name.partition(".")[0] == "labkit"]
+        if path.is_absolute() and path.is_relative_to(paths.ROOT):
+            files.add(path.relative_to(paths.ROOT).as_posix())
+    kept = [name for name in files if not name.startswith(IGNORED) and "__pycache__" not in name]
+    modules = [name for name in record["modules"] if name.partition(".")[0] == "labkit"]
     return {"modules": modules, "files": sorted(kept)}
 
 
 def number_cells(cells):
-    """Count the cells without the first, which watched."""
+    """Set execution counts as if the recording cell had not been executed."""
     for number, cell in enumerate((c for c in cells if c.cell_type == "code"), start=1):
         if cell.execution_count:
             cell.execution_count = number

@@ -1,28 +1,26 @@
-"""Make the labs from the chapters: the same path, with the tasks left to the student.
+"""Generate the labs, which are the chapters without the solutions of their tasks.
 
-    python book/_tools/labs.py              writes all into book/labs, which git ignores
-    python book/_tools/labs.py 04_metrics   this one
+    python book/_tools/labs.py              all labs, written into book/labs
+    python book/_tools/labs.py 04_metrics   one lab
 
-A chapter marks what the lab needs by tags of its cells:
+Tags of a chapter's cells say what the lab has:
 
-    text-4.1    the text of that task, which the page leaves out
-    task-4.1    the solution of that task; the lab has its text, a stub and a check in its place
-    book-only   is left out of the lab, such as a long training
+    text-4.1    the text of a task, which the page omits
+    task-4.1    the solution of a task; the lab has the text, a stub and a check instead
+    book-only   not in the lab, such as a long training
 """
 
 import ast
 import re
 import sys
-from pathlib import Path
 
 import nbformat
+import paths
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from plain import plain
+from tidy import METADATA
 
-BOOK = Path(__file__).resolve().parents[1]
-LABS = BOOK / "labs"
-KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
-# The module of labkit.check that goes with a chapter.
+# The module of labkit.check for each chapter.
 CHECKS = {
     "02_data": "data",
     "03_unet": "unet",
@@ -40,117 +38,124 @@ cell below it, and run the cell after that: it tells what it tried, what came ou
 at. A cell that needs a task which is not done yet waits, and the others run. Add cells wherever you
 like; only the names of the tasks have to stay.
 """
+HAND_IN = """
+## Hand it in
+
+The cell says what is done and what is not, and how to hand the notebook in. An unfinished lab can \
+be handed in too.
+"""
 
 
 def main(names):
-    LABS.mkdir(exist_ok=True)
+    paths.LABS.mkdir(exist_ok=True)
     for name in names or list(CHECKS):
-        path, new = LABS / f"{name}.ipynb", text(lab(name))
-        if not path.exists() or path.read_text(encoding="utf-8") != new:
-            path.write_text(new, encoding="utf-8")
+        path, text = paths.LABS / f"{name}.ipynb", nbformat.writes(lab(name)) + "\n"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
             print(f"written {path}")
 
 
-def text(notebook):
-    return nbformat.writes(notebook) + "\n"
-
-
 def chapter(name):
-    return nbformat.read(BOOK / f"{name}.ipynb", as_version=4)
+    """Return the notebook of a chapter."""
+    return nbformat.read(paths.BOOK / f"{name}.ipynb", as_version=4)
 
 
 def tags(cell):
+    """Return the tags of a cell."""
     return cell.metadata.get("tags", [])
 
 
-def number_of(cell):
-    """The task that a cell solves, such as "4.1", or None."""
-    return tagged(cell, "task-")
-
-
 def tagged(cell, prefix):
-    """What follows a prefix in one of a cell's tags, or None."""
+    """Return what follows a prefix in one of a cell's tags, or None."""
     return next((tag[len(prefix) :] for tag in tags(cell) if tag.startswith(prefix)), None)
 
 
+def task_number(cell):
+    """Return the number of the task that a cell solves, such as "4.1", or None."""
+    return tagged(cell, "task-")
+
+
+def task_texts(notebook):
+    """Return the texts of the tasks by number."""
+    texts = {tagged(cell, "text-"): cell.source for cell in notebook.cells}
+    return {number: text for number, text in texts.items() if number}
+
+
+def solutions(notebook):
+    """Return the cells that solve the tasks, by number."""
+    return {number: cell for cell in notebook.cells if (number := task_number(cell))}
+
+
 def lab(name):
-    """The lab of a chapter, a notebook."""
+    """Return the lab of a chapter, a notebook."""
     source = chapter(name)
     texts, prefix, cells = task_texts(source), name[:2], []
     for cell in source.cells:
         if "book-only" in tags(cell) or tagged(cell, "text-"):
             continue
-        if number := number_of(cell):
+        if number := task_number(cell):
             cells += task_cells(prefix, number, texts[number], cell)
         elif cell.cell_type == "markdown":
-            cells.append(new_markdown_cell(plain(cell.source, one_up), id=cell.id))
+            cells.append(new_markdown_cell(plain(cell.source, from_lab), id=cell.id))
         else:
-            cells.append(new_code_cell(cell.source, id=cell.id, metadata=kept(cell)))
+            cells.append(new_code_cell(cell.source, id=cell.id, metadata=lab_metadata(cell)))
             if cell.id == f"{prefix}-setup":
-                cells += start(prefix, CHECKS[name])
-    cells[0].source = opening(plain(BOX.sub(needed, source.cells[0].source), one_up))
+                cells += first_cells(prefix, CHECKS[name])
+    cells[0].source = title(source)
     cells.insert(1, new_markdown_cell(how(source), id=f"{prefix}-lab-how"))
-    cells += end(prefix)
-    return new_notebook(
-        cells=cells, metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    return new_notebook(cells=cells + last_cells(prefix), metadata=METADATA)
+
+
+def title(source):
+    """Return the text of a lab's first cell: the chapter's, without its learning goals.
+
+    The box at the head of a chapter names goals that need cells which the lab may not have, so
+    only its requirements are kept.
+    """
+    text = BOX.sub(
+        lambda box: box[0][box[0].index("**You need:**") :].removesuffix(":::"),
+        source.cells[0].source,
     )
-
-
-def needed(box):
-    """Of the box at a chapter's head, which promises what a lab may leave out, the last line."""
-    return box[0][box[0].index("**You need:**") :].removesuffix(":::")
-
-
-def opening(text):
-    return f"# Lab: {text.removeprefix('# ').strip()}"
+    return f"# Lab: {plain(text, from_lab).removeprefix('# ').strip()}"
 
 
 def how(source):
-    """What a lab is, with the names of its tasks."""
-    solved = [cell for cell in source.cells if number_of(cell)]
-    names = [f"`{stub(cell.source, number_of(cell))[0]}`" for cell in solved]
+    """Return a text that explains the lab and names its tasks."""
+    names = [f"`{stub(cell.source, number)[0]}`" for number, cell in solutions(source).items()]
     return HOW.strip().format(count=len(names), names=", ".join(names))
 
 
-def one_up(file):
-    """A chapter's file as its lab names it, from one folder below."""
+def from_lab(file):
+    """Return a chapter's link as it is from the labs' folder."""
     return f"../{file}"
 
 
-def task_texts(notebook):
-    """Texts of tasks by number."""
-    texts = {tagged(cell, "text-"): cell.source for cell in notebook.cells}
-    return {number: text for number, text in texts.items() if number}
+def lab_metadata(cell):
+    """Return the metadata of a lab's cell, which keeps the tag of an intended error only."""
+    kept = [tag for tag in tags(cell) if tag == "raises-exception"]
+    return {"tags": kept} if kept else {}
 
 
-def kept(cell):
-    """A lab's cell keeps one tag: that it ends with an error on purpose."""
-    found = [tag for tag in tags(cell) if tag == "raises-exception"]
-    return {"tags": found} if found else {}
-
-
-def start(prefix, module):
-    words = "The checks of this lab answer under the name `check`."
+def first_cells(prefix, module):
+    """Return the cells that import the checks, which follow the chapter's own imports."""
+    text = "The checks of this lab answer under the name `check`."
     code = f"from labkit.check import {module} as check\nfrom labkit.check import hand_in"
     return [
-        new_markdown_cell(words, id=f"{prefix}-lab-text-start"),
+        new_markdown_cell(text, id=f"{prefix}-lab-text-start"),
         new_code_cell(code, id=f"{prefix}-lab-start"),
     ]
 
 
-def end(prefix):
-    words = (
-        "## Hand it in\n\nThe cell says what is done and what is not, and how to hand the notebook "
-        "in. An unfinished lab can be handed in too."
-    )
+def last_cells(prefix):
+    """Return the cells that summarize the lab for handing it in."""
     return [
-        new_markdown_cell(words, id=f"{prefix}-lab-text-end"),
+        new_markdown_cell(HAND_IN.strip(), id=f"{prefix}-lab-text-end"),
         new_code_cell("hand_in(check, globals())", id=f"{prefix}-lab-end"),
     ]
 
 
 def task_cells(prefix, number, text, cell):
-    """Text, stub and check of a task."""
+    """Return the text, stub and check of a task."""
     name, code = stub(cell.source, number)
     place = f"{prefix}-task-{number.replace('.', '-')}"
     return [
@@ -162,21 +167,20 @@ def task_cells(prefix, number, text, cell):
 
 
 def stub(source, number):
-    """The name that a solution defines first, and the cell without what solves the task.
+    """Return the name that a solution defines first, and its source without the answer.
 
-    Of a function the line of its arguments and the docstring are kept, and so are the other
-    functions and classes' ``__init__``; of an assignment its name.
+    A function keeps its signature and docstring, a class also its ``__init__``, and an assignment
+    its name. The rest of the cell is unchanged.
     """
-    lines, tree = source.splitlines(), ast.parse(source)
-    first = tree.body[0]
+    lines, first = source.splitlines(), ast.parse(source).body[0]
     if isinstance(first, ast.Assign):
         name = first.targets[0].id
         rest = lines[first.end_lineno :]
         return name, "\n".join([f"{name} = ...  # your answer, a text in three quotes", *rest])
     functions = [first] if isinstance(first, ast.FunctionDef) else methods(first)
-    for function in reversed(functions):
-        doc = ast.get_docstring(function, clean=False) is not None
-        begin = function.body[0].end_lineno if doc else function.body[0].lineno - 1
+    for function in reversed(functions):  # from the last, so that line numbers stay valid
+        has_docstring = ast.get_docstring(function, clean=False) is not None
+        begin = function.body[0].end_lineno if has_docstring else function.body[0].lineno - 1
         indent = " " * function.body[0].col_offset
         todo = f'{indent}raise check.NotDone("{number}")  # your code takes the place of this line'
         lines[begin : function.end_lineno] = [todo]
@@ -184,7 +188,7 @@ def stub(source, number):
 
 
 def methods(node):
-    """The methods of a class that a student writes: all but ``__init__``."""
+    """Return the methods of a class that a student writes: all except ``__init__``."""
     found = [part for part in node.body if isinstance(part, ast.FunctionDef)]
     return [part for part in found if part.name != "__init__"]
 

@@ -3,25 +3,26 @@
     python book/_tools/lint.py              all notebooks
     python book/_tools/lint.py FILE ...     these
 
-CONTRIBUTING.md has the rules. ``tidy.py`` mends what an editor or a run left in a notebook.
+CONTRIBUTING.md lists the rules. ``tidy.py`` removes what an editor or a run adds to a notebook.
 """
 
 import re
 import statistics
 import sys
-from pathlib import Path
 
 import nbformat
-from tidy import CHECKED, tidy
+from tidy import CHECKED, read_texts, tidy_text
 
-LONGEST, MEDIAN, NINE_IN_TEN = 25, 6, 15  # lines of code cells
+# Limits for the lines of code cells: of one cell, of the median, and of the 90th percentile.
+MAXIMUM, MEDIAN, NINE_IN_TEN = 25, 6, 15
 
 
 def problems(text):
-    """What is wrong with a notebook, given as the text of its file; a list of sentences."""
+    """Return the broken rules of a notebook, given as the text of its file."""
     notebook = nbformat.reads(text, as_version=4)
-    found = [problem for rule in (outputs, sizes, words, prints) for problem in rule(notebook)]
-    if nbformat.writes(tidy(notebook)) + "\n" != text:
+    rules = (check_outputs, check_sizes, check_text, check_prints)
+    found = [problem for rule in rules for problem in rule(notebook)]
+    if tidy_text(text) != text:
         found.append("it is not tidy: run python book/_tools/tidy.py")
     return found
 
@@ -30,8 +31,8 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def outputs(notebook):
-    """Compared cells have outputs, others none; and no output holds a picture or an error."""
+def check_outputs(notebook):
+    """Only compared cells have outputs, and no output is an image or an error."""
     for cell in code_cells(notebook):
         checked = CHECKED in cell.metadata.get("tags", [])
         if bool(cell.outputs) != checked:
@@ -39,46 +40,45 @@ def outputs(notebook):
         for output in cell.outputs:
             kinds = output.get("data", {})
             if output.output_type == "error" or any(kind.startswith("image/") for kind in kinds):
-                yield f"{cell.id}: a picture or an error is stored"
+                yield f"{cell.id}: an image or an error is stored"
 
 
-def sizes(notebook):
-    """Cells are small."""
-    lengths = {cell.id: lines(cell.source) for cell in code_cells(notebook)}
+def check_sizes(notebook):
+    """Code cells are short."""
+    lengths = {cell.id: count_lines(cell.source) for cell in code_cells(notebook)}
     ordered = sorted(lengths.values())
     for name, length in lengths.items():
-        if length > LONGEST:
-            yield f"{name}: {length} lines of code, more than {LONGEST}"
+        if length > MAXIMUM:
+            yield f"{name}: {length} lines of code, more than {MAXIMUM}"
     if ordered and statistics.median(ordered) > MEDIAN:
         yield f"the median code cell has {statistics.median(ordered):g} lines, more than {MEDIAN}"
     if ordered and ordered[int(0.9 * (len(ordered) - 1))] > NINE_IN_TEN:
         yield f"more than one code cell in ten has over {NINE_IN_TEN} lines"
 
 
-def lines(code):
+def count_lines(code):
+    """Return the number of lines that are not blank."""
     return len([line for line in code.splitlines() if line.strip()])
 
 
-def words(notebook):
-    """Text stands between any two code cells."""
+def check_text(notebook):
+    """There is text between any two code cells."""
     for one, other in zip(notebook.cells, notebook.cells[1:], strict=False):
         if one.cell_type == other.cell_type == "code":
             yield f"{other.id}: no text stands before this code cell"
 
 
-def prints(notebook):
-    """Values are displayed."""
+def check_prints(notebook):
+    """Cells display values instead of printing them."""
     for cell in code_cells(notebook):
         if re.search(r"\bprint\(", cell.source):
             yield f"{cell.id}: it prints; end the cell with the value instead"
 
 
 def main(names):
-    book = Path(__file__).parents[1]
-    paths = [Path(name) for name in names] or [*book.glob("*.ipynb"), *book.glob("back/*.ipynb")]
-    texts = {path: path.read_text(encoding="utf-8") for path in sorted(paths)}
+    texts = read_texts(names)
     found = [f"{path}: {problem}" for path, text in texts.items() for problem in problems(text)]
-    print("\n".join(found or [f"{len(texts)} notebooks are in order."]))
+    print("\n".join(found or [f"No problems in {len(texts)} notebooks."]))
     return 1 if found else 0
 
 

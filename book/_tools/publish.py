@@ -1,16 +1,16 @@
-"""Publish the course: the book, and notebooks that set themselves up in Google Colab.
+"""Publish the course: the book, and notebooks that install the course in Google Colab.
 
     python book/_tools/publish.py https://github.com/NAME/REPOSITORY
 
-builds the book with that address in its links, writes the whole site into _build/published, and
-puts it on the local branch gh-pages. What is left is to push that branch; the last line says how.
+Builds the book with links to that address, writes the whole site into _build/published, and
+commits it to the local branch gh-pages. The last line of the output is the command that pushes the
+branch.
 
-Notebooks install the package at the commit that they were published from, so that has to be pushed
-first. The site shows drawn pets unless LABKIT_DATA says otherwise.
+Published notebooks install the package at the current commit, which has to be pushed first. The
+site shows synthetic pets unless LABKIT_DATA says otherwise.
 """
 
 import argparse
-import copy
 import os
 import re
 import shutil
@@ -21,22 +21,21 @@ from pathlib import Path
 
 import address as addresses
 import nbformat
-import store
+import notebooks
+import paths
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from plain import plain
 
-BOOK = Path(__file__).resolve().parents[1]
-ROOT = BOOK.parent
-SOURCES = ("book", "labkit", "_config.yml", "_toc.yml")  # what a published notebook shows or runs
-NEEDS = {"11_methods": ["optuna"]}  # what a notebook imports and Colab does not have
-WORDS = """
+SOURCES = ("book", "labkit", "_config.yml", "_toc.yml")  # what published notebooks show or run
+NEEDS = {"11_methods": ["optuna"]}  # packages that a notebook imports and Colab does not have
+SETUP_TEXT = """
 **In Google Colab**, first choose *File*, *Save a copy in Drive*: the notebook that you opened is
 not yours, and your changes to it are lost. Then run the next cell. It installs the course's
 package and changes no other. A runtime ends without warning; to keep data and trained models, set
 `KEEP` to a folder of your Google Drive.
 """
-CODE = """
+SETUP_CODE = """
 KEEP = ""  # such as "/content/drive/MyDrive/course"
 
 %pip install --quiet --no-deps "git+{address}@{commit}"{more}
@@ -58,21 +57,21 @@ def main(arguments=None):
 
 
 def publish(address):
-    """Site and notebooks in ``_build/published`` and on the branch; returns the exit status."""
+    """Write the site into ``_build/published`` and commit it; returns the exit status."""
     import build
 
-    commit = checked_commit(address)
+    commit = published_commit(address)
     os.environ["COURSE_ADDRESS"] = address.clone
-    os.environ.setdefault("LABKIT_DATA", "synthetic")  # no photograph gets into the repository
+    os.environ.setdefault("LABKIT_DATA", "synthetic")  # no photographs in the repository
     if build.main([]):
         return 1
-    shutil.rmtree(addresses.PUBLISHED, ignore_errors=True)
-    shutil.copytree(build.HTML, addresses.PUBLISHED)
-    (addresses.PUBLISHED / ".nojekyll").touch()  # else GitHub leaves out folders such as _static
-    write_notebooks(address, commit, addresses.PUBLISHED / "colab")
-    made = commit_of(addresses.PUBLISHED, f"Published from {commit[:7]}")
-    git("update-ref", f"refs/heads/{addresses.BRANCH}", made)
-    print(f"Published in {addresses.PUBLISHED} and on the branch {addresses.BRANCH}. Now push it:")
+    shutil.rmtree(paths.PUBLISHED, ignore_errors=True)
+    shutil.copytree(paths.HTML, paths.PUBLISHED)
+    (paths.PUBLISHED / ".nojekyll").touch()  # otherwise GitHub omits folders such as _static
+    write_notebooks(address, commit, paths.PUBLISHED / "colab")
+    site_commit = commit_of(paths.PUBLISHED, f"Published from {commit[:7]}")
+    git("update-ref", f"refs/heads/{addresses.BRANCH}", site_commit)
+    print(f"Published in {paths.PUBLISHED} and on the branch {addresses.BRANCH}. Now push it:")
     print(f"git push --force {address.clone} {addresses.BRANCH}")
     return 0
 
@@ -81,11 +80,11 @@ def publish(address):
 
 
 def git(*words, folder=None, **environment):
-    """What a git command prints. Raises ValueError with git's own words if it fails."""
-    settings = {"GIT_TERMINAL_PROMPT": "0", **environment}  # no question that nobody sees
+    """Return the output of a git command; raises ValueError with git's message if it fails."""
+    settings = {"GIT_TERMINAL_PROMPT": "0", **environment}  # fail instead of asking for a password
     done = subprocess.run(
         ["git", *map(str, words)],
-        cwd=folder or ROOT,
+        cwd=folder or paths.ROOT,
         env=os.environ | settings,
         capture_output=True,
         text=True,
@@ -95,8 +94,8 @@ def git(*words, folder=None, **environment):
     return done.stdout.rstrip()
 
 
-def checked_commit(address):
-    """The commit to publish. Raises ValueError unless everybody can fetch it as it is here."""
+def published_commit(address):
+    """Return the current commit; raises ValueError unless readers can fetch the sources by it."""
     if changed := git("status", "--porcelain", "--", *SOURCES):
         raise ValueError(f"Commit these changes first, because readers fetch a commit:\n{changed}")
     commit = git("rev-parse", "HEAD")
@@ -107,15 +106,15 @@ def checked_commit(address):
         except ValueError as error:
             raise ValueError(
                 f"Readers can't fetch commit {commit[:7]} from {address.clone}: push it first "
-                f"(git push), and see that the repository is public. {error}"
+                f"(git push), and check that the repository is public. {error}"
             ) from error
     return commit
 
 
 def commit_of(folder, message):
-    """A commit that holds a folder as it is, without what git ignores; no branch has it yet."""
+    """Return a new commit without parents of a folder's files, except those that git ignores."""
     with tempfile.TemporaryDirectory() as place:
-        index = {"GIT_INDEX_FILE": str(Path(place) / "index")}  # not the reader's own
+        index = {"GIT_INDEX_FILE": str(Path(place) / "index")}  # leaves the user's index alone
         git("--work-tree", folder, "add", "--all", **index)
         tree = git("write-tree", **index)
     name = ("-c", "user.name=publish", "-c", "user.email=publish")
@@ -126,29 +125,18 @@ def commit_of(folder, message):
 
 
 def write_notebooks(address, commit, folder, names=None):
-    """Write published notebooks, all or some, under the paths that they have in the course."""
-    for name in names or sources():
+    """Write published notebooks, all or those named, under the same paths as in the course."""
+    for name in names or notebooks.all_names():
         file = folder / "book" / f"{name}.ipynb"
         file.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(published(name, address, commit), file)
 
 
-def sources():
-    """Names of chapters, back matter and labs."""
-    return [*store.names(), *store.lab_names()]
-
-
-def content(name):
-    """The notebook that is published under a name: of a chapter its lab, if solutions are apart."""
-    settings = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-    apart = settings["sphinx"]["config"]["solutions"] == "apart"
-    return f"labs/{name}" if apart and f"labs/{name}" in store.lab_names() else name
-
-
 def published(name, address, commit):
-    """A notebook of the book that sets itself up, with links that work from anywhere."""
-    path = BOOK / f"{content(name)}.ipynb"
-    notebook = copy.deepcopy(store.source(content(name)))
+    """Return a notebook that installs the course, with links that work from anywhere."""
+    source_name = content(name)
+    path = paths.BOOK / f"{source_name}.ipynb"
+    notebook = notebooks.source(source_name)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = plain(
@@ -159,39 +147,46 @@ def published(name, address, commit):
         else:
             cell.outputs, cell.execution_count = [], None
     prefix = notebook.cells[0].id.split("-")[0]
-    notebook.cells[:0] = set_up(prefix, address, commit, NEEDS.get(path.stem, []))
+    notebook.cells[:0] = setup_cells(prefix, address, commit, NEEDS.get(path.stem, []))
     return notebook
 
 
-def set_up(prefix, address, commit, needs):
-    """The first two cells: a few words, and the code that installs the course."""
+def content(name):
+    """Return the notebook to publish under a name: if solutions are apart, a chapter's lab."""
+    config = yaml.safe_load((paths.ROOT / "_config.yml").read_text(encoding="utf-8"))
+    apart = config["sphinx"]["config"]["solutions"] == "apart"
+    return f"labs/{name}" if apart and f"labs/{name}" in notebooks.lab_names() else name
+
+
+def setup_cells(prefix, address, commit, needs):
+    """Return the first two cells: an explanation, and the code that installs the course."""
     more = f"\n%pip install --quiet {' '.join(needs)}" if needs else ""
-    code = CODE.format(address=address.clone, commit=commit, more=more)
+    code = SETUP_CODE.format(address=address.clone, commit=commit, more=more)
     return [
-        new_markdown_cell(WORDS.strip(), id=f"{prefix}-colab-text"),
+        new_markdown_cell(SETUP_TEXT.strip(), id=f"{prefix}-colab-text"),
         new_code_cell(code.strip(), id=f"{prefix}-colab"),
     ]
 
 
 def target(path, file, address):
-    """Where a file that a notebook names is: in Colab, or on the site."""
-    found = (path.parent / file).resolve().relative_to(BOOK)
+    """Return the address of a file that a notebook links to, in Colab or on the site."""
+    found = (path.parent / file).resolve().relative_to(paths.BOOK)
     if found.suffix == ".ipynb":
         return f"{address.notebooks}/book/{found.as_posix()}"
     if found.suffix == ".md":
         return f"{address.site}/book/{found.with_suffix('.html').as_posix()}"
-    return f"{address.site}/{found.as_posix()}"  # _static, which the site has at its top
+    return f"{address.site}/{found.as_posix()}"  # _static is at the top of the site
 
 
 def cite(keys, address):
-    """Authors and years, such as "([Long et al. 2015](...))", with a link to the bibliography."""
+    """Return a citation with links to the bibliography: "([Long et al. 2015](...))"."""
     page = f"{address.site}/book/back/bibliography.html"
     return "(" + "; ".join(f"[{short(key)}]({page})" for key in keys) + ")"
 
 
 def short(key):
-    """Authors and year of an entry of the bibliography."""
-    entries = (BOOK / "references.bib").read_text(encoding="utf-8")
+    """Return authors and year of an entry of the bibliography: "Long et al. 2015"."""
+    entries = (paths.BOOK / "references.bib").read_text(encoding="utf-8")
     entry = re.search(rf"@\w+{{{key},(.*?)^}}", entries, re.DOTALL | re.MULTILINE)[1]
     fields = dict(re.findall(r"(author|year)\s*=\s*{(.*)}", entry))
     authors = [

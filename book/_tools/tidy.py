@@ -1,31 +1,35 @@
-"""Make notebooks fit to commit: no outputs but those that the tests compare.
+"""Prepare notebooks for a commit: remove outputs, except those that the tests compare.
 
     python book/_tools/tidy.py              all notebooks
     python book/_tools/tidy.py FILE ...     these
 
-A cell tagged ``nbval-check-output`` keeps its output, because ``make test`` holds every run
-against it. To renew those outputs, execute the notebook first (CONTRIBUTING.md has the line).
+A cell tagged ``nbval-check-output`` keeps its output, with which ``make test`` compares every run.
+To renew these outputs, execute the notebook first; CONTRIBUTING.md has the command.
 """
 
 import sys
 from pathlib import Path
 
 import nbformat
+import paths
 
 CHECKED = "nbval-check-output"
-KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
 
 
 def tidy(notebook):
-    """Strip outputs, execution counts and an editor's metadata, in place."""
-    notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    """Remove outputs, execution counts and an editor's metadata, in place."""
+    notebook.metadata = METADATA
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         cell.metadata.pop("collapsed", None)
         if cell.cell_type != "code":
             continue
         checked = CHECKED in cell.metadata.get("tags", [])
-        cell.execution_count = 1 if checked else None  # nbval takes none for "was never run"
+        cell.execution_count = 1 if checked else None  # nbval skips a cell without a count
         cell.outputs = cell.outputs if checked else []
         for output in cell.outputs:
             if "execution_count" in output:
@@ -33,13 +37,21 @@ def tidy(notebook):
     return notebook
 
 
+def tidy_text(text):
+    """Return the text of a notebook's file, tidied."""
+    return nbformat.writes(tidy(nbformat.reads(text, as_version=4))) + "\n"
+
+
+def read_texts(names):
+    """Return the text of each named notebook's file, or of all those of the book, by path."""
+    book = [*paths.BOOK.glob("*.ipynb"), *paths.BOOK.glob("back/*.ipynb")]
+    files = [Path(name) for name in names] or sorted(book)
+    return {path: path.read_text(encoding="utf-8") for path in files}
+
+
 def main(names):
-    book = Path(__file__).parents[1]
-    everything = [*book.glob("*.ipynb"), *book.glob("back/*.ipynb")]
-    paths = [Path(name) for name in names] or sorted(everything)
-    for path in paths:
-        before = path.read_text(encoding="utf-8")
-        after = nbformat.writes(tidy(nbformat.reads(before, as_version=4))) + "\n"
+    for path, before in read_texts(names).items():
+        after = tidy_text(before)
         if after != before:
             path.write_text(after, encoding="utf-8")
             print(f"tidied {path}")

@@ -1,0 +1,67 @@
+"""The notebooks of the course: their names, their sources, and which one needs which."""
+
+import labs
+import nbformat
+import paths
+import yaml
+from IPython.core.inputtransformer2 import TransformerManager
+
+TRAINS = "05_training"  # other notebooks load its trained model
+LOADS = ("recipes.course_model(", 'name="course"')  # code that loads it
+SLOW = ("10_architectures", "11_methods")
+
+
+def toc():
+    """Return the pages of ``_toc.yml`` as paths without suffix."""
+    contents = yaml.safe_load((paths.ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    chapters = [chapter for part in contents["parts"] for chapter in part["chapters"]]
+    return [contents["root"], *(page["file"] for one in chapters for page in with_sections(one))]
+
+
+def with_sections(page):
+    """Return an entry of the table of contents, followed by its sections."""
+    return [page, *(inner for one in page.get("sections", ()) for inner in with_sections(one))]
+
+
+def names():
+    """Return the names of the book's notebooks, such as "04_metrics" and "back/runs"."""
+    pages = [page.removeprefix("book/") for page in toc()]
+    return [page for page in pages if (paths.BOOK / f"{page}.ipynb").exists()]
+
+
+def lab_names():
+    """Return the names of the labs, such as "labs/04_metrics"."""
+    return [f"labs/{name}" for name in labs.CHECKS]
+
+
+def all_names():
+    """Return the names of the book's notebooks and of the labs."""
+    return [*names(), *lab_names()]
+
+
+def is_slow(name):
+    """Return whether ``make test`` leaves a notebook to ``make test-all``."""
+    return name in SLOW or (name in lab_names() and name != "labs/04_metrics")
+
+
+def source(name):
+    """Return a notebook without outputs; a lab is generated from its chapter."""
+    if name.startswith("labs/"):
+        return labs.lab(name.removeprefix("labs/"))
+    return nbformat.read(paths.BOOK / f"{name}.ipynb", as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def code_of(notebook):
+    """Return the code of all cells as plain Python; magics become function calls."""
+    plain = TransformerManager().transform_cell
+    return "\n".join(plain(cell.source) for cell in code_cells(notebook))
+
+
+def prerequisite(name):
+    """Return the name of the notebook whose trained model this one loads, or None."""
+    code = "\n".join(cell.source for cell in code_cells(source(name)))
+    return TRAINS if name != TRAINS and any(call in code for call in LOADS) else None
