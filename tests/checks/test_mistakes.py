@@ -1,4 +1,7 @@
-"""Every known mistake of every task: it is recognized, and its hint does not solve the task."""
+"""Every known mistake of every task: it is recognized, and its hint does not solve the task.
+
+And the question that a lab ends with.
+"""
 
 import ast
 import importlib
@@ -65,3 +68,14 @@ def test_mistakes_are_small(task):
     for mistake in task.mistakes:
         if isinstance(mistake, Edit):
             assert mistake.hint and len(mistake.new) < 100, mistake
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_the_last_answer_of_a_lab_is_looked_at_for_its_length_alone(lab):
+    *_, question = handin.tasks(importlib.import_module(f"labkit.check.{lab}")).values()
+    count = 50 if lab == "conclusions" else 40
+    words = [f"word{number}" for number in range(count)]
+    assert question(" ".join(words)).passed
+    assert question(...).state == "not attempted"
+    assert f"{count} different words" in question(" ".join(words[1:] * 2)).expected
+    assert "quotes" in question(words).expected

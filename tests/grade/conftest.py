@@ -53,36 +53,23 @@ def docker():
     return container.Container
 
 
-@pytest.fixture
-def needs_sandbox():
-    """Skips tests where no sandbox is available."""
+def available(factory):
+    """A backend; skips tests where it is not available."""
     try:
-        bubblewrap()
+        return factory()
     except sandbox.Unsafe as reason:
         pytest.skip(str(reason))
+
+
+@pytest.fixture
+def needs_sandbox():
+    available(bubblewrap)
 
 
 @pytest.fixture(params=[bubblewrap, docker], ids=lambda factory: factory.__name__)
 def backend(request):
     """Each available isolation backend."""
-    try:
-        return request.param()
-    except sandbox.Unsafe as reason:
-        pytest.skip(str(reason))
-
-
-@pytest.fixture
-def write(tmp_path):
-    """A function that writes a notebook of the given cells and returns its ``Submission``."""
-
-    def make(*cells, name="student.ipynb", **metadata):
-        notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells], metadata=metadata)
-        path = tmp_path / "class" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(nbformat.writes(notebook), encoding="utf-8")
-        return collect.Submission(path.stem, path)
-
-    return make
+    return available(request.param)
 
 
 @pytest.fixture
@@ -95,5 +82,16 @@ def write_raw(tmp_path):
         text = json.dumps(content) if isinstance(content, dict | list) else content
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return collect.Submission(path.stem, path)
+
+    return make
+
+
+@pytest.fixture
+def write(write_raw):
+    """A function that writes a notebook of the given cells and returns its ``Submission``."""
+
+    def make(*cells, name="student.ipynb", **metadata):
+        notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells], metadata=metadata)
+        return write_raw(nbformat.writes(notebook), name)
 
     return make

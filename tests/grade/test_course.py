@@ -11,19 +11,19 @@ import publish
 import pytest
 from conftest import GOOD, TASKS
 
+from benchmarks.grading import partly_solved
 from labkit import cli
 from labkit.check.answer import CORRECT, INCORRECT, NOT_ATTEMPTED, Answer
 from labkit.grade import course, grader, report, sandbox
 from labkit.grade.grader import GradeResult
-from labkit.grade.tasks import hidden_tasks
 
-CLASS = {
-    "Анна": [GOOD],
-    "Ben": ["def double(x):\n    return x ** 2"],
-    "Cem": ["def double(x):\n    raise NotImplementedError"],
-    "Dora": ["why = 'it is'\n\ndouble = lambda x: 2 * x"],
-    "Eve": ["import os\nos._exit(0)"],
-    "=HYPERLINK(1)": [GOOD],
+CLASS = {  # a cell, and the points of both tasks
+    "Анна": (GOOD, 1, 1),
+    "Ben": ("def double(x):\n    return x ** 2", 0, 0),
+    "Cem": ("def double(x):\n    raise NotImplementedError", 0, 0),
+    "Dora": ("why = 'it is'\n\ndouble = lambda x: 2 * x", 1, 0),
+    "Eve": ("import os\nos._exit(0)", 0, 0),
+    "=HYPERLINK(1)": (GOOD, 1, 1),
 }
 
 
@@ -34,74 +34,79 @@ def read_grades(folder):
 
 @pytest.mark.usefixtures("needs_sandbox")
 def test_grade_command_writes_expected_grades(write, tmp_path, monkeypatch, capsys):
-    for student, cells in CLASS.items():
-        write(*cells, name=f"{student}.ipynb")
+    for student, (cell, *_) in CLASS.items():
+        write(cell, name=f"{student}.ipynb")
+    judged = grader.judged  # with the cases of the small lab, which the sandbox lacks
+    monkeypatch.setattr(grader, "judged", lambda session, task, lab: judged(session, task, None))
     output = tmp_path / "graded"
-    monkeypatch.setattr(grader, "judged", judge_without_lab(grader.judged))
-    assert (
-        cli.main(["grade", f"{tmp_path}/class", "--lab", "metrics", "--output", str(output)]) == 0
-    )
+    words = ["grade", f"{tmp_path}/class", "--lab", "metrics", "--output", str(output)]
+    assert cli.main(words) == 0
     assert "6 students, 1 of them with a problem" in capsys.readouterr().out
     lines = read_grades(output)
-    points = {
-        student: (line["9.1"], line["9.2"], line["points"]) for student, line in lines.items()
-    }
-    assert points == {
-        "Анна": ("1", "1", "2"),
-        "Ben": ("0", "0", "0"),
-        "Cem": ("0", "0", "0"),
-        "Dora": ("1", "0", "1"),
-        "Eve": ("0", "0", "0"),
-        "'=HYPERLINK(1)": ("1", "1", "2"),
+    assert {n: [line["9.1"], line["9.2"], line["points"]] for n, line in lines.items()} == {
+        student.replace("=", "'="): [str(first), str(second), str(first + second)]
+        for student, (_, first, second) in CLASS.items()
     }
     assert lines["Eve"]["problem"] == "it ended its process"
     page = (output / "report.html").read_text(encoding="utf-8")
     assert "This is the square." in page and "because it is so" in page
 
 
-def judge_without_lab(judged):
-    return lambda session, task, lab: judged(session, task, None)
-
-
-@pytest.mark.usefixtures("needs_sandbox")
-def test_only_new_and_changed_notebooks_are_graded(write, tmp_path, monkeypatch):
-    graded = []
-
-    def record(submission, *args):
-        graded.append(submission.student)
-        return grader.grade(submission, *args)
-
-    monkeypatch.setattr(course, "grade", record)
-    output = tmp_path / "graded"
-    write(GOOD, name="a.ipynb")
-    course.grade_class(tmp_path / "class", None, output)
-    write("late = 1", name="b.ipynb")
-    results = course.grade_class(tmp_path / "class", None, output)
-    assert graded == ["a", "b"] and [result.points for result in results] == [2, 0]
-    write(GOOD, "x = 1", name="a.ipynb")
-    course.grade_class(tmp_path / "class", None, output)
-    assert graded == ["a", "b", "a"]
-
-
 @pytest.mark.usefixtures("needs_sandbox")
 def test_colab_setup_cell_costs_no_points(write):
     """It fetches the course, which fails in a sandbox and is not needed there."""
     address = addresses.find("https://github.com/name/course")
-    _, code = publish.set_up("04", address, "0" * 40, [])
+    _, code = publish.setup_cells("04", address, "0" * 40, [])
     result = grader.grade(write(code.source, GOOD), None)
     assert (result.points, result.problem) == (2, "")
 
 
-def test_identical_notebooks_are_graded_once_and_both_listed(write, tmp_path, monkeypatch):
-    graded = []
+@pytest.mark.slow
+@pytest.mark.usefixtures("needs_sandbox")
+def test_solved_tasks_of_real_lab_pass(write_raw, monkeypatch):
+    monkeypatch.undo()  # use the real lab, whose tasks the sandbox finds by number
+    result = grader.grade(write_raw(partly_solved("04_metrics", 5)), "metrics")
+    passed = {number: answer.passed for number, answer in result.answers.items()}
+    assert result.problem == ""
+    assert passed == {f"4.{number}": number <= 5 for number in range(1, 7)}
 
-    def slow(submission, *_):
-        graded.append(submission.student)
+
+@pytest.fixture
+def graded(monkeypatch):
+    """The students whose notebooks are graded, without a sandbox; Zoe's has a problem."""
+    students = []
+
+    def grade(submission, *_):
+        students.append(submission.student)
         time.sleep(0.3)  # so that a second grading would start before the first ends
-        return GradeResult(submission.student, make_answers(CORRECT, CORRECT), notes=("a note",))
+        problem = "took longer than 900 s" if submission.student == "Zoe" else ""
+        answers = make_answers(CORRECT, CORRECT)
+        return GradeResult(submission.student, answers, problem, notes=("a note",))
 
     monkeypatch.setattr(course, "select_backend", lambda no_sandbox: None)
-    monkeypatch.setattr(course, "grade", slow)
+    monkeypatch.setattr(course, "grade", grade)
+    return students
+
+
+def test_only_new_and_changed_notebooks_and_those_with_a_problem_are_graded(
+    graded, write, tmp_path
+):
+    def grade_class():
+        graded.clear()
+        return course.grade_class(tmp_path / "class", None, tmp_path / "graded")
+
+    write(GOOD, name="a.ipynb")
+    assert grade_class() and graded == ["a"]
+    write("late = 1", name="Zoe.ipynb")
+    assert [result.points for result in grade_class()] == [2, 2] and graded == ["Zoe"]
+    write(GOOD, "x = 1", name="a.ipynb")
+    assert [result.problem for result in grade_class()] == ["took longer than 900 s", ""]
+    assert sorted(graded) == ["Zoe", "a"]
+    grade_class()
+    assert graded == ["Zoe"]
+
+
+def test_identical_notebooks_are_graded_once_and_both_listed(graded, write, tmp_path):
     write("old = 1", name="a/old.ipynb")
     new = write(GOOD, name="a/new.ipynb").path
     os.utime(new.with_name("old.ipynb"), (0, 0))
@@ -109,23 +114,8 @@ def test_identical_notebooks_are_graded_once_and_both_listed(write, tmp_path, mo
     for _ in range(2):  # the second pass uses the cached results
         results = course.grade_class(tmp_path / "class", None, tmp_path / "graded", jobs=2)
         assert [result.student for result in results] == ["a", "b"] and len(graded) == 1
-        assert [result.notes for result in results] == [
-            ("1 more notebook, not graded", "a note"),
-            ("a note",),
-        ]
-
-
-def test_result_with_problem_is_not_cached(write, tmp_path, monkeypatch):
-    problems = ["took longer than 900 s", ""]
-
-    def grade_with_problem(submission, *_):
-        return GradeResult(submission.student, make_answers(CORRECT, CORRECT), problems.pop(0))
-
-    monkeypatch.setattr(course, "select_backend", lambda no_sandbox: None)
-    monkeypatch.setattr(course, "grade", grade_with_problem)
-    write(GOOD)
-    results = [course.grade_class(tmp_path / "class", None, tmp_path / "graded") for _ in range(3)]
-    assert [result.problem for (result,) in results] == ["took longer than 900 s", "", ""]
+        first = ("1 more notebook, not graded", "a note")
+        assert [result.notes for result in results] == [first, ("a note",)]
 
 
 def test_command_without_isolation_fails(write, tmp_path, monkeypatch, capsys):
@@ -136,32 +126,24 @@ def test_command_without_isolation_fails(write, tmp_path, monkeypatch, capsys):
     assert "apt install bubblewrap" in error and "Docker is not here" in error
 
 
-def test_hidden_checks_of_other_lab_raise(write, tmp_path, monkeypatch):
-    monkeypatch.setattr(course, "select_backend", lambda no_sandbox: None)
-    hidden = tmp_path / "hidden.py"
-    hidden.write_text("from labkit.check import Task\nt = Task('8.1', 'f', ((1,),), abs)")
-    write(GOOD)
-    with pytest.raises(ValueError, match="task 8.1"):
-        course.grade_class(tmp_path / "class", None, tmp_path / "graded", hidden)
-    hidden.write_text("")
-    with pytest.raises(ValueError, match=r"defines no labkit\.check\.Task"):
-        course.grade_class(tmp_path / "class", None, tmp_path / "graded", hidden)
-
-
 @pytest.mark.parametrize(
-    ("task", "reason"),
+    ("code", "reason"),
     [
-        ("Task('9.1', 'f', ((1,),), abs, adapter=lambda f, n: type(f(n)))", "remove it"),
-        ("Task('9.2', 'why', ((1,),), abs)", "task 9.2, a question"),
-        ("Question('9.1', 'double')", "task 9.1, a question"),
+        ("", r"defines no labkit\.check\.Task"),
+        ("t = Task('8.1', 'f', ((1,),), abs)", "task 8.1"),  # of another lab
+        ("t = Task('9.1', 'f', ((1,),), abs, adapter=lambda f, n: type(f(n)))", "remove it"),
+        ("t = Task('9.2', 'why', ((1,),), abs)", "task 9.2, a question"),
+        ("t = Question('9.1', 'double')", "task 9.1, a question"),
     ],
 )
-def test_unsupported_hidden_checks_raise(tmp_path, task, reason):
+def test_unsupported_hidden_checks_raise(graded, write, tmp_path, code, reason):
+    write(GOOD)
     hidden = tmp_path / "hidden.py"
     imports = "from labkit.check import Task\nfrom labkit.check.question import Question\n"
-    hidden.write_text(f"{imports}t = {task}")
+    hidden.write_text(imports + code)
     with pytest.raises(ValueError, match=reason):
-        hidden_tasks(hidden, TASKS)
+        course.grade_class(tmp_path / "class", None, tmp_path / "graded", hidden)
+    assert not graded
 
 
 # --- the report -----------------------------------------------------------------------------------
@@ -175,14 +157,15 @@ def make_answers(first, second, hint="This is the square."):
     }
 
 
+def result_of(text):
+    """A result with this text in every part that comes from a submission."""
+    answers = make_answers(INCORRECT, CORRECT, text)
+    return GradeResult(text, answers, text, (text,), {"9.2": text}, (text,) * 9)
+
+
 def test_report_counts_and_sorts():
-    results = [
-        GradeResult("a", make_answers(CORRECT, INCORRECT)),
-        GradeResult("b", make_answers(CORRECT, INCORRECT)),
-        GradeResult(
-            "c", make_answers(NOT_ATTEMPTED, NOT_ATTEMPTED), problem="computed for longer than 6 s"
-        ),
-    ]
+    half, none = make_answers(CORRECT, INCORRECT), make_answers(NOT_ATTEMPTED, NOT_ATTEMPTED)
+    results = [GradeResult("a", half), GradeResult("b", half), GradeResult("c", none, "no memory")]
     page = report.page(results, TASKS)
     assert "1 of 3 notebooks did not run" in page
     assert "No two notebooks are similar." in page
@@ -191,41 +174,26 @@ def test_report_counts_and_sorts():
 
 
 def test_report_escapes_html():
-    bad = "<script>alert(1)</script>"
-    result = GradeResult(
-        bad, make_answers(INCORRECT, CORRECT, bad), bad, (bad,), {"9.2": bad}, (bad,) * 9
-    )
+    result = result_of("<script>alert(1)</script>")
     assert "<script>" not in report.page([result, result], TASKS)
 
 
 def test_report_replaces_invalid_characters(tmp_path):
-    invalid = "half a character: \ud800"
-    result = GradeResult(
-        invalid, make_answers(INCORRECT, CORRECT, invalid), invalid, (invalid,), {"9.2": invalid}
-    )
-    report.write([result], TASKS, tmp_path)
+    report.write([result_of("half a character: \ud800")], TASKS, tmp_path)
     assert read_grades(tmp_path)["half a character: ?"]["points"] == "1"
     assert "half a character: ?" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_copies_ignore_lines_of_lab():
-    lab_lines = tuple(f"lab line {n}" for n in range(50))
-    copied = tuple(f"one line {n}" for n in range(10))
-    other = tuple(f"other line {n}" for n in range(10))
-    results = [
-        GradeResult("a", {}, code=lab_lines + copied),
-        GradeResult("b", {}, code=lab_lines + copied + ("x = 1",)),
-        GradeResult("c", {}, code=lab_lines + other),
-        GradeResult("d", {}, code=lab_lines),
-        GradeResult("e", {}, code=lab_lines),
-    ]
+    lab, copied, other = (tuple(f"{name} {n}" for n in range(10)) for name in ("lab", "a", "c"))
+    codes = {"a": lab + copied, "b": lab + copied + ("x = 1",), "c": lab + other, "d": lab}
+    results = [GradeResult(name, {}, code=code) for name, code in (codes | {"e": lab}).items()]
     assert [pair[:2] for pair in report.copies(results)] == [("a", "b")]
 
 
 def test_saved_result_is_loaded_unchanged(tmp_path):
-    result = GradeResult(
-        "a", make_answers(CORRECT, INCORRECT), "", ("note",), {"9.2": "кот"}, ("x = 1",)
-    )
+    answers = make_answers(CORRECT, INCORRECT)
+    result = GradeResult("a", answers, "", ("note",), {"9.2": "кот"}, ("x = 1",))
     course.save(tmp_path / "x.json", result)
     assert json.loads((tmp_path / "x.json").read_text())["student"] == "a"
     assert course.load(tmp_path / "x.json") == result
