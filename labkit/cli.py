@@ -14,6 +14,9 @@ FILES["export"] = (".tflite", ".onnx")
 def main(arguments=None):
     """Run the command; returns the exit status. Mistakes in the call end with one line, not a
     traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a console may lack a sign such as a check mark
+            stream.reconfigure(errors="replace")
     options = parser().parse_args(arguments)
     try:
         options.action(options)
@@ -146,11 +149,11 @@ def add_lab(command, output, files):
 
 def show_info(options):
     """Print what a bug report needs."""
-    from labkit import data, profile
+    from labkit import data, download, profile
 
     print(profile.overview().to_string(header=False))
-    there = (data.prepared_folder() / "dataset_info.json").exists()
-    print(f"real dataset  {data.prepared_folder()}: {'there' if there else 'not there'}")
+    there = "there" if download.is_prepared() else "not there"
+    print(f"real dataset  {download.prepared_folder()}: {there}")
     print(f"image cache   {data.cache_folder()}")
 
 

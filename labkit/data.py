@@ -5,13 +5,10 @@ prepared by TensorFlow Datasets (TFDS), its own cache, a download, and synthetic
 Outside this module masks hold 0 pet, 1 background, 2 border; only here are they 1, 2, 3.
 """
 
-import http.client
 import json
 import os
 import shutil
 import tempfile
-import urllib.error
-import urllib.request
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,17 +18,12 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
-from labkit import synthetic
+from labkit import download, profile, synthetic
+from labkit.download import REAL, VERSION
 
-REAL, SYNTHETIC = "oxford_iiit_pet", "synthetic"
+SYNTHETIC = "synthetic"
 SOURCES = ("auto", REAL, SYNTHETIC)
-VERSION = "4.0.0"
-HOST = "https://thor.robots.ox.ac.uk"  # where TFDS downloads the dataset from
 SYNTHETIC_IMAGES = (1000, 300)  # train, test
-NO_NETWORK = (
-    "Connect to the network and run this again (a download of 0.8 GB), or set TFDS_DATA_DIR to a "
-    "folder where TensorFlow Datasets has prepared the dataset."
-)
 
 
 @dataclass(frozen=True)
@@ -95,8 +87,13 @@ def load(source="auto", image_size=128, limit=None):
     _check_size(image_size)
     if limit is not None and (np.shape(limit) != (2,) or min(limit) < 1):
         raise ValueError(f"limit is {limit}: use (train, test), at least one image each")
-    use_cache = _requested(source) != SYNTHETIC and not _is_prepared()
+    use_cache = _requested(source) != SYNTHETIC and not download.is_prepared()
     if use_cache and (folders := _cached_folders(image_size)):
+        if os.environ.get("TFDS_DATA_DIR"):  # it may be mistyped
+            print(
+                f"There is no {REAL} in TFDS_DATA_DIR, {os.environ['TFDS_DATA_DIR']}: using the "
+                f"arrays in {folders[0].parent}."
+            )
         return _limit(*map(open_split, folders), REAL, limit)
     source = find_source(source)
     if source == SYNTHETIC:
@@ -106,9 +103,9 @@ def load(source="auto", image_size=128, limit=None):
         code = zlib.crc32(Path(synthetic.__file__).read_bytes())  # other code may draw other pets
         key = f"synthetic-{code:08x}-{counts[0]}-{counts[1]}"
     else:
-        splits = json.loads((prepared_folder() / "dataset_info.json").read_text())["splits"]
-        counts = [_count(splits, name) for name in ("train", "test")]
-        key = f"{REAL}-{VERSION}-{sum(int(split['numBytes']) for split in splits)}"
+        splits = download.split_info()
+        counts = [splits[name]["count"] for name in ("train", "test")]
+        key = f"{REAL}-{VERSION}-{sum(int(split['numBytes']) for split in splits.values())}"
     folder = cache_folder() / f"{key}-{image_size}px"
     train = _open_or_prepare(folder / "train", source, counts[0], image_size)
     test = _open_or_prepare(folder / "test", source, counts[1], image_size)
@@ -129,15 +126,16 @@ def find_source(source="auto"):
     source = _requested(source)
     if source == SYNTHETIC:
         return SYNTHETIC
-    if _is_prepared():
+    if download.is_prepared():
         return REAL
-    if reachable(HOST):
-        _download()
+    problem = download.problem_for_tfds(download.HOST)
+    if problem is None:
+        download.download()
         return REAL
+    problem = f"{REAL} is not in {download.prepared_folder()}, and {download.HOST} {problem}."
     if source == REAL:
-        problem = f"{REAL} is not in {prepared_folder()} and {HOST} can't be reached"
-        raise ConnectionError(f"{problem}. {NO_NETWORK}")
-    print(f"Using synthetic pets: there is no copy of {REAL}, and no download. {NO_NETWORK}")
+        raise ConnectionError(problem)
+    print(f"Using synthetic pets: {problem}")
     return SYNTHETIC
 
 
@@ -151,71 +149,12 @@ def _requested(source):
     return source
 
 
-def reachable(url, seconds=2.0):
-    """Whether a server answers at ``url`` within ``seconds``; TFDS itself would try for minutes."""
-    try:
-        request = urllib.request.Request(url, method="HEAD")
-        urllib.request.urlopen(request, timeout=seconds).close()
-    except urllib.error.HTTPError:
-        return True  # the server answered, even if it refused this address
-    except (OSError, http.client.HTTPException):  # no answer, or not from a web server
-        return False
-    return True
-
-
-def prepared_folder():
-    """The folder of the prepared dataset, in ``TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
-
-    Importing TFDS to ask for it would take seconds.
-    """
-    data_dir = os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets"
-    return Path(data_dir).expanduser() / REAL / VERSION
-
-
-def _is_prepared():
-    return (prepared_folder() / "dataset_info.json").exists()
-
-
 def _cached_folders(image_size):
     """Cache folders of the real train and test split, or None if they are not complete."""
     for folder in sorted(cache_folder().glob(f"{REAL}-{VERSION}-*-{image_size}px")):
         if _is_complete(folder / "train") and _is_complete(folder / "test"):
             return folder / "train", folder / "test"
     return None
-
-
-def _count(splits, name):
-    """Number of images of a split in TFDS's ``dataset_info.json``."""
-    split = next(split for split in splits if split["name"] == name)
-    return sum(int(length) for length in split["shardLengths"])
-
-
-def _builder():
-    import tensorflow_datasets as tfds
-
-    return tfds.builder(f"{REAL}:{VERSION}", data_dir=prepared_folder().parents[1])
-
-
-def _download():
-    """Download and prepare the dataset with TFDS, which resumes from complete files."""
-    from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
-    from tensorflow_datasets.core.download.util import DownloadError
-
-    builder = _builder()
-    downloads = prepared_folder().parents[1] / "downloads"
-    print(f"Downloading {REAL} to {prepared_folder()}: 0.8 GB, once.")
-    try:
-        builder.download_and_prepare()
-    except NonMatchingChecksumError as error:
-        raise ValueError(
-            f"a downloaded file differs from the published one ({error}): delete {downloads} and "
-            "run this again"
-        ) from error
-    except (OSError, DownloadError) as error:
-        raise ConnectionError(
-            f"the download failed ({error}). Run this again: it resumes from the complete files in "
-            f"{downloads}"
-        ) from error
 
 
 def examples(split, source="auto", count=None):
@@ -236,7 +175,9 @@ def examples(split, source="auto", count=None):
     if count is not None and count < 1:
         raise ValueError(f"count is {count}: use a whole number of at least 1, or None for all")
     if find_source(source) == REAL:
-        return _builder().as_dataset(split=split if count is None else f"{split}[:{count}]")
+        download.check_prepared(split)
+        wanted = split if count is None else f"{split}[:{count}]"
+        return download.builder().as_dataset(split=wanted)
     count = count or SYNTHETIC_IMAGES[split == "test"]
     first = next(synthetic.examples(1, split=split))
     signature = {key: tf.type_spec_from_value(tf.constant(value)) for key, value in first.items()}
@@ -259,7 +200,7 @@ def _check_split(split):
 
 def cache_folder():
     """The folder of the compact arrays: ``LABKIT_CACHE``, or ``~/.cache/labkit``."""
-    return Path(os.environ.get("LABKIT_CACHE") or Path.home() / ".cache" / "labkit")
+    return profile.expand(os.environ.get("LABKIT_CACHE") or profile.home() / ".cache" / "labkit")
 
 
 def _open_or_prepare(folder, source, count, image_size):
@@ -280,10 +221,21 @@ def _read_rows(split, source, count, image_size):
         for example in synthetic.examples(count, split=split, size=size):
             yield example, synthetic.BREEDS[example["label"]]
         return
-    builder = _builder()
+    download.check_prepared(split)
+    builder = download.builder()
     breeds = builder.info.features["label"].names
-    for example in builder.as_dataset(split=split).as_numpy_iterator():
+    for example in _read_records(builder.as_dataset(split=split), split):
         yield {**example, "file_name": example["file_name"].decode()}, breeds[example["label"]]
+
+
+def _read_records(dataset, split):
+    """Yield the examples of a dataset; a damaged record raises ValueError."""
+    from tensorflow.errors import DataLossError, InvalidArgumentError
+
+    try:
+        yield from dataset.as_numpy_iterator()
+    except (DataLossError, InvalidArgumentError) as error:
+        raise download.damaged(download.prepared_folder() / f"{REAL}-{split}.tfrecord") from error
 
 
 def save_split(rows, folder, count, image_size, title="reading images"):
@@ -450,7 +402,8 @@ def read_image(file, image_size=128):
 
     Args:
         file: a path or an open binary file: JPEG, PNG, ... in color, gray, CMYK or with alpha
-            (transparent parts become white). The Exif orientation is applied.
+            (transparent parts become white). The Exif orientation is applied. Gray values of more
+            than 8 bits are scaled from the smallest range that holds them (10, 12, ... bits).
         image_size: S, the side in pixels.
 
     Returns:
@@ -464,20 +417,37 @@ def read_image(file, image_size=128):
     try:
         with Image.open(file) as picture:
             picture = ImageOps.exif_transpose(picture)
-            if picture.mode.startswith("I"):  # 16-bit gray, which convert would clip
-                picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
+            if picture.mode[0] in "IF":  # more than 8 bits, which convert would clip
+                picture = Image.fromarray(_to_8_bits(np.asarray(picture), picture.mode))
             if picture.has_transparency_data:
                 picture = picture.convert("RGBA")
                 white = Image.new("RGBA", picture.size, "white")
                 picture = Image.alpha_composite(white, picture)
             picture = picture.convert("RGB")
-    except FileNotFoundError:
+    except (FileNotFoundError, UnknownRange):
         raise
     except UnidentifiedImageError as error:
         raise ValueError(f"{file} is not a picture in a known format: use JPEG or PNG") from error
     except Exception as error:  # for a damaged file Pillow raises many types
         raise ValueError(f"{file} is damaged or too large ({error}): save it again") from error
     return np.asarray(picture.resize((image_size, image_size), Image.Resampling.BILINEAR))
+
+
+class UnknownRange(ValueError):
+    """A picture has gray values without a known range."""
+
+
+def _to_8_bits(gray, mode):
+    """Gray values of more than 8 bits, or floats in 0-1 or 0-255, as uint8 of the same shape."""
+    low, high = gray.min(), gray.max()
+    if not (low >= 0 and np.isfinite(high)) or (mode == "F" and high > 255):
+        raise UnknownRange(
+            f"the picture has mode {mode} with values from {low} to {high}: save it with 8 bits"
+        )
+    if mode == "F":
+        return np.rint(gray * (255 if high <= 1 else 1)).astype(np.uint8)
+    bits = next(bits for bits in range(8, 33, 2) if high < 2**bits)
+    return np.rint(gray * (255 / (2**bits - 1))).astype(np.uint8)
 
 
 # --- validation split -----------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labkit import data
+from labkit import data, download
 
 pytest_plugins = ["tests.slow"]
 FOLDERS = ("TFDS_DATA_DIR", "KERAS_HOME", "LABKIT_CACHE", "LABKIT_RUNS")
@@ -77,7 +77,7 @@ def course_root(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def real_data(_sealed):
     """The real dataset for this file's tests, which are skipped if it is missing."""
-    if not TFDS_DATA_DIR or not (Path(TFDS_DATA_DIR) / data.REAL / data.VERSION).is_dir():
+    if not TFDS_DATA_DIR or not (Path(TFDS_DATA_DIR) / download.REAL / download.VERSION).is_dir():
         pytest.skip("the real dataset is not in TFDS_DATA_DIR")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFDS_DATA_DIR", TFDS_DATA_DIR)

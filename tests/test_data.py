@@ -5,13 +5,10 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from labkit import data, synthetic
+from labkit import data, download, synthetic
 
 properties = settings(deadline=None, max_examples=50)
 BREEDS = ["Abyssinian", "beagle", "Bengal"]
@@ -51,18 +48,18 @@ class FakeBuilder:
     info = SimpleNamespace(features={"label": SimpleNamespace(names=BREEDS)})
     counts = {"train": 3, "test": 2}
 
-    def __init__(self, error=None):
-        self.error = error
-
     def download_and_prepare(self):
-        if self.error:
-            raise self.error
         splits = [
             {"name": name, "shardLengths": [str(count - 1), "1"], "numBytes": "100"}
             for name, count in self.counts.items()
         ]
-        data.prepared_folder().mkdir(parents=True)
-        path = data.prepared_folder() / "dataset_info.json"
+        folder = download.prepared_folder()
+        folder.mkdir(parents=True)
+        for name, count in self.counts.items():
+            for number, length in enumerate((count - 1, 1)):
+                file = folder / f"{data.REAL}-{name}.tfrecord-{number:05}-of-00002"
+                file.write_bytes(bytes(16 * length))  # empty records
+        path = download.prepared_folder() / "dataset_info.json"
         path.write_text(json.dumps({"splits": splits}))
 
     def as_dataset(self, split):
@@ -73,18 +70,22 @@ class FakeBuilder:
         return SimpleNamespace(as_numpy_iterator=lambda: iter(encoded))
 
 
+def no_network(url):
+    pytest.fail("the network was asked")
+
+
 @pytest.fixture
 def prepared(folders, monkeypatch):
     """A small stand-in for the real dataset, as if TFDS had prepared it."""
     FakeBuilder().download_and_prepare()
-    monkeypatch.setattr(data, "_builder", FakeBuilder)
-    monkeypatch.setattr(data, "reachable", lambda url: pytest.fail("the network was asked"))
+    monkeypatch.setattr(download, "builder", FakeBuilder)
+    monkeypatch.setattr(download, "problem_for_tfds", no_network)
 
 
 @pytest.fixture
 def offline(folders, monkeypatch):
-    monkeypatch.setattr(data, "_download", lambda: pytest.fail("a download was tried"))
-    monkeypatch.setattr(data, "reachable", lambda url: False)
+    monkeypatch.setattr(download, "download", lambda: pytest.fail("a download was tried"))
+    monkeypatch.setattr(download, "problem_for_tfds", lambda url: download.NO_NETWORK)
 
 
 def files_in(folder):
@@ -278,6 +279,11 @@ RED = (200, 30, 40)
         ("LA", (0, 0), "PNG", (255, 255, 255)),
         ("CMYK", (0, 255, 255, 0), "JPEG", (255, 0, 0)),
         ("I;16", 257 * 90, "PNG", (90, 90, 90)),
+        ("I;16", 1445, "TIFF", (90, 90, 90)),  # 12 bits
+        ("I", 90, "TIFF", (90, 90, 90)),
+        ("I", 90 * 2**16, "TIFF", (90, 90, 90)),  # 24 bits
+        ("F", 90 / 255, "TIFF", (90, 90, 90)),
+        ("F", 90, "TIFF", (90, 90, 90)),
     ],
 )
 def test_read_image_converts_modes_to_rgb(mode, color, kind, expected):
@@ -294,6 +300,21 @@ def test_read_image_converts_palette_to_rgb(transparent):
     image = data.read_image(image_file(picture, "GIF", **options), 8)
     expected = RED if transparent is None else (255, 255, 255)
     np.testing.assert_array_equal(image, np.broadcast_to(expected, image.shape))
+
+
+@pytest.mark.parametrize(("mode", "value"), [("I", -5), ("F", -0.5), ("F", 300), ("F", np.nan)])
+def test_read_image_rejects_unknown_range(mode, value):
+    match = f"mode {mode} with values from {value}.* to .*: save it with 8 bits"
+    with pytest.raises(ValueError, match=match):
+        data.read_image(image_file(Image.new(mode, (9, 9), value), "TIFF"), 8)
+
+
+@given(st.integers(1, 2**31 - 1))
+def test_read_image_keeps_order_of_deep_gray(high):
+    ramp = np.linspace(0, high, 16).astype("int32").reshape(1, 16).repeat(16, axis=0)
+    gray = data.read_image(image_file(Image.fromarray(ramp), "TIFF"), 16)[0, :, 0].astype(int)
+    assert (np.diff(gray) >= 0).all()
+    assert gray[-1] > 60 or high < 255
 
 
 def test_read_image_upsamples_single_pixel():
@@ -393,7 +414,7 @@ def test_read_image_rejects_huge_image(monkeypatch):
 
 
 def test_synthetic_source_needs_no_network(folders, monkeypatch):
-    monkeypatch.setattr(data, "reachable", lambda url: pytest.fail("the network was asked"))
+    monkeypatch.setattr(download, "problem_for_tfds", no_network)
     assert data.find_source("synthetic") == "synthetic"
 
 
@@ -405,7 +426,7 @@ def test_prepared_dataset_needs_no_network(prepared, source):
 def test_unavailable_real_dataset_raises(offline):
     with pytest.raises(ConnectionError) as excinfo:
         data.load("oxford_iiit_pet")
-    for part in (str(data.prepared_folder()), data.HOST, "set TFDS_DATA_DIR", "network"):
+    for part in (str(download.prepared_folder()), download.HOST, "set TFDS_DATA_DIR", "network"):
         assert part in str(excinfo.value)
 
 
@@ -443,119 +464,11 @@ def test_unknown_source_in_environment_raises(monkeypatch):
 
 def test_reachable_host_is_downloaded_once(folders, monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(data, "reachable", lambda url: asked.append(url) or True)
-    monkeypatch.setattr(data, "_builder", FakeBuilder)
+    monkeypatch.setattr(download, "problem_for_tfds", asked.append)
+    monkeypatch.setattr(download, "builder", FakeBuilder)
     assert data.find_source() == data.find_source("oxford_iiit_pet") == "oxford_iiit_pet"
-    assert asked == [data.HOST]
-    assert f"Downloading oxford_iiit_pet to {data.prepared_folder()}" in capsys.readouterr().out
-
-
-def download_errors():
-    """Errors of TFDS by case, created on demand: importing TFDS takes seconds."""
-    from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
-    from tensorflow_datasets.core.download.util import DownloadError
-
-    again = (ConnectionError, "Run this again", "complete")
-    return {
-        "wrong checksum": (NonMatchingChecksumError("images"), ValueError, "delete {}", "run this"),
-        "lost connection": (ConnectionResetError("reset"), *again),
-        "time-out": (TimeoutError("too late"), *again),
-        "full disk": (OSError(errno.ENOSPC, "No space left"), *again),
-        "HTTP 404": (DownloadError("HTTP code: 404"), *again),
-    }
-
-
-@pytest.mark.parametrize(
-    "case", ["wrong checksum", "lost connection", "time-out", "full disk", "HTTP 404"]
-)
-@pytest.mark.parametrize("source", ["auto", "oxford_iiit_pet"])
-def test_failed_download_names_remedy(folders, monkeypatch, source, case):
-    cause, kind, *remedies = download_errors()[case]
-    monkeypatch.setattr(data, "reachable", lambda url: True)
-    monkeypatch.setattr(data, "_builder", lambda: FakeBuilder(cause))
-    with pytest.raises(kind) as excinfo:
-        data.find_source(source)
-    assert str(cause) in str(excinfo.value) and excinfo.value.__cause__ is cause
-    for remedy in remedies:
-        assert remedy.format(folders / "tfds_data_dir" / "downloads") in str(excinfo.value)
-
-
-def test_prepared_folder_follows_tfds(monkeypatch, tmp_path):
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    assert data.prepared_folder() == tmp_path / "oxford_iiit_pet" / "4.0.0"
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("TFDS_DATA_DIR", "~/pets")
-    assert data.prepared_folder() == tmp_path / "pets" / "oxford_iiit_pet" / "4.0.0"
-    monkeypatch.delenv("TFDS_DATA_DIR")
-    expected = tmp_path / "tensorflow_datasets" / "oxford_iiit_pet" / "4.0.0"
-    assert data.prepared_folder() == expected
-
-
-# --- reachable servers ---------------------------------------------------------------------
-
-
-@contextmanager
-def server(answer):
-    """A local web server that answers every request with ``answer``; yields its address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self):
-            answer(self)
-
-        def log_message(self, *args):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{running.server_port}/"
-        finally:
-            running.shutdown()
-            thread.join()
-
-
-def answer_with(status):
-    def answer(request):
-        request.send_response(status)
-        request.end_headers()
-
-    return answer
-
-
-@pytest.mark.parametrize("status", [200, 403, 404, 405, 500])
-def test_server_is_reachable_with_any_status(status):
-    with server(answer_with(status)) as address:
-        assert data.reachable(address) is True
-
-
-@pytest.mark.parametrize("reply", [b"", b"SSH-2.0-OpenSSH_9\r\n\r\n", b"220 mail is here\r\n\r\n"])
-def test_non_http_server_is_not_reachable(reply):
-    with server(lambda request: request.wfile.write(reply)) as address:
-        assert data.reachable(address) is False
-
-
-@contextmanager
-def listening_socket(backlog):
-    with socket.socket() as waiting:
-        waiting.bind(("127.0.0.1", 0))
-        if backlog is not None:
-            waiting.listen(backlog)
-        yield f"http://127.0.0.1:{waiting.getsockname()[1]}/"
-
-
-def test_closed_port_is_not_reachable():
-    with listening_socket(None) as address:
-        assert data.reachable(address) is False
-
-
-def test_unresponsive_server_is_not_reachable():
-    with listening_socket(1) as address:
-        assert data.reachable(address, seconds=0.2) is False
-
-
-def test_unknown_host_is_not_reachable():
-    assert data.reachable("https://nowhere.invalid") is False
+    assert asked == [download.HOST]
+    assert f"Downloading oxford_iiit_pet to {download.prepared_folder()}" in capsys.readouterr().out
 
 
 # --- load ----------------------------------------------------------------------------------
@@ -619,7 +532,7 @@ def test_arrays_are_read_only_memmaps(folders):
 def test_second_load_uses_cache(prepared, monkeypatch):
     first = data.load(image_size=16)
     monkeypatch.setattr(data, "prepare", lambda *args: pytest.fail("an image was read again"))
-    monkeypatch.setattr(data, "_builder", lambda: pytest.fail("TFDS was asked again"))
+    monkeypatch.setattr(download, "builder", lambda: pytest.fail("TFDS was asked again"))
     second = data.load(image_size=16)
     assert_splits_equal(first.train, second.train)
     assert_splits_equal(first.test, second.test)
@@ -649,15 +562,18 @@ def test_incomplete_cache_is_rewritten(prepared, lost):
     np.testing.assert_array_equal(data.load(image_size=16).train.images, kept)
 
 
-def test_cache_suffices_without_dataset_and_tfds(prepared, monkeypatch):
+def test_cache_suffices_without_dataset_and_tfds(prepared, monkeypatch, capsys):
     before = data.load(image_size=16)
-    (data.prepared_folder() / "dataset_info.json").unlink()
-    monkeypatch.setattr(data, "_builder", lambda: pytest.fail("TFDS was asked"))
+    (download.prepared_folder() / "dataset_info.json").unlink()
+    monkeypatch.setattr(download, "builder", lambda: pytest.fail("TFDS was asked"))
+    capsys.readouterr()
     for source in ("auto", data.REAL):
         pets = data.load(source, 16, limit=(3, 2))
         assert (pets.source, len(pets.train), len(pets.test)) == (data.REAL, 3, 2)
         np.testing.assert_array_equal(pets.train.images, before.train.images[:3])
-    monkeypatch.setattr(data, "reachable", lambda url: False)
+    monkeypatch.setattr(download, "problem_for_tfds", lambda url: download.NO_NETWORK)
+    message = capsys.readouterr().out  # the folder may be mistyped
+    assert os.environ["TFDS_DATA_DIR"] in message and str(data.cache_folder()) in message
     assert data.load(image_size=32, limit=(1, 1)).source == data.SYNTHETIC  # another size
 
 
@@ -957,8 +873,8 @@ def test_real_examples_come_from_tfds(prepared, count, numbers):
 
 def test_examples_fall_back_to_synthetic_without_dataset(prepared, monkeypatch, capsys):
     data.load()
-    shutil.rmtree(data.prepared_folder())
-    monkeypatch.setattr(data, "reachable", lambda url: False)
+    shutil.rmtree(download.prepared_folder())
+    monkeypatch.setattr(download, "problem_for_tfds", lambda url: download.NO_NETWORK)
     assert data.load().source == "oxford_iiit_pet"
     assert len(list(data.examples("train", count=2))) == 2
     assert "Using synthetic pets" in capsys.readouterr().out

@@ -111,9 +111,10 @@ def random_weights():
 
 def has_imagenet_weights(environment):
     """Return whether MobileNetV2's weights are in Keras's folder or can be downloaded."""
-    home = Path(environment.get("KERAS_HOME") or Path.home() / ".keras")
+    from labkit import download, profile
+
+    home = profile.expand(environment.get("KERAS_HOME") or profile.home() / ".keras")
     if any(home.glob("models/mobilenet_v2_weights_*_no_top.h5")):
         return True
-    from labkit import data
-
-    return data.reachable("https://storage.googleapis.com/tensorflow/keras-applications/")
+    url = "https://storage.googleapis.com/tensorflow/keras-applications/"
+    return download.problem_for_keras(url) is None

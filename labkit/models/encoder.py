@@ -4,9 +4,11 @@ Source: Sandler et al. (2018), arXiv:1801.04381; the taps are those of the labor
 """
 
 import os
-from pathlib import Path
 
 import keras
+
+from labkit import profile
+from labkit.download import problem_for_keras
 
 TAPS = (  # layers, with their output shapes for a 128x128 image
     "block_1_expand_relu",  # 64x64x96
@@ -44,20 +46,32 @@ def imagenet_weights(weights="auto"):
     path = keras_home() / "models" / WEIGHTS_FILE
     if path.exists():
         return str(path)
-    from labkit.data import reachable
-
-    if reachable(WEIGHTS_URL + WEIGHTS_FILE):
-        return keras.utils.get_file(WEIGHTS_FILE, WEIGHTS_URL + WEIGHTS_FILE, cache_subdir="models")
-    missing = f"MobileNetV2's ImageNet weights are not in {path} and can't be downloaded"
+    url = WEIGHTS_URL + WEIGHTS_FILE
+    problem = problem_for_keras(url)
+    if problem is None:
+        return keras.utils.get_file(
+            WEIGHTS_FILE, url, cache_dir=str(keras_home()), cache_subdir="models"
+        )
+    missing = f"MobileNetV2's ImageNet weights are not in {path}, and {url} {problem}."
     if weights == "imagenet":
-        raise ConnectionError(f"{missing}. Connect to the network and run this again.")
-    print(f"{missing}: the encoder is initialized randomly and trained with the decoder.")
+        raise ConnectionError(missing)
+    print(f"{missing} The encoder is initialized randomly and trained with the decoder.")
     return None
 
 
 def keras_home():
-    """Keras's folder for downloaded files: ``KERAS_HOME`` or ``~/.keras``."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    """Keras's folder for settings and downloaded files: ``KERAS_HOME`` or ``~/.keras``."""
+    return profile.expand(os.environ.get("KERAS_HOME") or profile.home() / ".keras")
+
+
+def check_data_format():
+    """Raise ValueError if Keras is set to channels first: the course's images have them last."""
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError(
+            "Keras is set to image_data_format channels_first, and the images of this course are "
+            f"[H, W, 3], channels last: change it in {keras_home() / 'keras.json'}, or call "
+            'keras.config.set_image_data_format("channels_last")'
+        )
 
 
 def pretrained(image_size=128, weights="auto", fine_tune=False, seed=0):
@@ -75,6 +89,7 @@ def pretrained(image_size=128, weights="auto", fine_tune=False, seed=0):
         A Keras model, see ``mobilenet_v2``. Raises ValueError for a bad argument.
     """
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    check_data_format()
     check_size(height, width)  # before a download
     weights_file = imagenet_weights(weights)
     encoder = mobilenet_v2(height, width, weights_file, seed)

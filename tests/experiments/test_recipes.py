@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from labkit import data, losses, training
+from labkit import data, download, losses, training
 from labkit.experiments import ledger, recipes, tuning
 from labkit.experiments.recipes import Recipe
 from labkit.models.unet import FILTERS, unet_model
@@ -195,7 +195,7 @@ def test_lower_rate_applies_to_encoder_only(real_encoder):
 
 
 def test_missing_real_data_raises(folders, monkeypatch):
-    monkeypatch.setattr(data, "reachable", lambda *_: False)
+    monkeypatch.setattr(download, "problem_for_tfds", lambda url: "is away")
     with pytest.raises(ConnectionError, match="oxford_iiit_pet is not in"):
         recipes.run(TINY)
 

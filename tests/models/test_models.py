@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from labkit import data
 from labkit.models import encoder, unet
 from labkit.models.unet import unet_model, upsample
 
@@ -75,7 +74,7 @@ def imagenet_weights(keras_home, monkeypatch):
 def offline(folders, monkeypatch):
     """An empty Keras folder and no network; returns the list of attempted addresses."""
     tried = []
-    monkeypatch.setattr(data, "reachable", lambda url, *_: tried.append(url))
+    monkeypatch.setattr(encoder, "problem_for_keras", lambda url: tried.append(url) or "is away")
     return tried
 
 
@@ -321,7 +320,7 @@ def test_pretrained_encoder_keeps_moving_averages(pretrained_models, fine_tune, 
 
 
 def test_auto_uses_local_weights(imagenet_weights, monkeypatch):
-    monkeypatch.setattr(data, "reachable", lambda *_: pytest.fail("the network was asked"))
+    monkeypatch.setattr(encoder, "problem_for_keras", lambda url: pytest.fail("it was asked"))
     paths = [encoder.imagenet_weights(weights) for weights in ("auto", "imagenet")]
     assert paths == [str(encoder.keras_home() / "models" / encoder.WEIGHTS_FILE)] * 2
 
@@ -329,25 +328,31 @@ def test_auto_uses_local_weights(imagenet_weights, monkeypatch):
 def test_auto_falls_back_to_random_weights_offline(offline, capsys, short_encoder_here):
     assert encoder.imagenet_weights() is None
     output = capsys.readouterr().out
-    assert "can't be downloaded: the encoder is initialized randomly" in output
+    assert "is away. The encoder is initialized randomly" in output
     assert offline == [encoder.WEIGHTS_URL + encoder.WEIGHTS_FILE]
     assert small_model(weights="auto").get_layer("encoder").trainable
 
 
 def test_imagenet_weights_raise_offline(offline):
-    with pytest.raises(ConnectionError, match="weights are not in .*h5.*Connect to the network"):
+    with pytest.raises(ConnectionError, match="weights are not in .*h5.*is away"):
         small_model(weights="imagenet")
 
 
 def test_imagenet_weights_are_downloaded(folders, monkeypatch):
     calls = []
-    monkeypatch.setattr(data, "reachable", lambda *_: True)
+    monkeypatch.setattr(encoder, "problem_for_keras", lambda url: None)
     monkeypatch.setattr(
         keras.utils, "get_file", lambda *args, **options: calls.append((args, options)) or "file"
     )
     assert encoder.imagenet_weights("auto") == "file"
     url = encoder.WEIGHTS_URL + encoder.WEIGHTS_FILE
     assert calls[0][0] == (encoder.WEIGHTS_FILE, url)
+
+
+def test_channels_first_is_refused(monkeypatch):
+    monkeypatch.setattr(keras.config, "image_data_format", lambda: "channels_first")
+    with pytest.raises(ValueError, match=r"channels_first.*change it in .*keras\.json"):
+        small_model(weights=None)
 
 
 def test_weights_none_uses_no_network(offline, capsys):
