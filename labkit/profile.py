@@ -10,6 +10,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -79,7 +80,36 @@ def device():
         import tensorflow as tf
 
         has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    if not has_gpu:
+        _warn_of_unused_gpu(backend)
     return "GPU" if has_gpu else "CPU"
+
+
+GPU_BUILDS = {
+    "tensorflow": "'tensorflow[and-cuda]' with pip (on Windows, inside WSL2)",
+    "torch": "a build of torch for your CUDA version, see pytorch.org",
+    "jax": "'jax[cuda12]' with pip",
+}
+
+
+@cache
+def _warn_of_unused_gpu(backend):
+    """Say once that the machine has a GPU which the backend does not use, unless it is hidden."""
+    if os.environ.get("JAX_PLATFORMS", "") == "cpu" or "CUDA_VISIBLE_DEVICES" in os.environ:
+        return
+    if name := nvidia_gpu():
+        remedy = f"install {GPU_BUILDS[backend]}"
+        print(f"{backend} does not use the GPU of this machine, {name}: {remedy}", file=sys.stderr)
+
+
+def nvidia_gpu():
+    """The name of the first NVIDIA GPU, as its driver gives it; "" if there is none."""
+    try:
+        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.partition("\n")[0].strip() if done.returncode == 0 else ""
 
 
 def current():

@@ -1,5 +1,6 @@
 """The ``labkit`` command."""
 
+import io
 import json
 import sys
 from dataclasses import replace
@@ -200,3 +201,12 @@ def test_similarity_compares_recipes_and_seeds(tiny_recipes, ledger, monkeypatch
         # The two recipes differ in name only, so their networks are equal.
         assert row["CKA"] == pytest.approx(dict.fromkeys(("8", "16", "32", "64"), 1), abs=1e-4)
         assert max(row["CKA of another seed"].values()) < 0.999
+
+
+def test_console_without_a_sign_shows_another(monkeypatch, tmp_path):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="cp1251"))
+    monkeypatch.setattr(cli, "show_info", lambda options: print("± ✓ Иванов é"))
+    assert cli.main(["info"]) == 0
+    sys.stdout.flush()
+    assert raw.getvalue().decode("cp1251").strip() == "± ? Иванов ?"

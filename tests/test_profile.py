@@ -4,13 +4,14 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from types import ModuleType, SimpleNamespace
 
 import keras
 import pytest
 
 import labkit
-from labkit import data, profile, training
+from labkit import cli, data, download, profile, training
 
 
 @pytest.mark.parametrize("name", ["full", "quick", "smoke"])
@@ -43,6 +44,76 @@ def test_profiles_grow_from_smoke_to_full():
     assert smoke.images < quick.images and full.images is None
     assert smoke.counts() == "32 train, 16 test" and full.counts() == "all"
     assert smoke.epochs < quick.epochs < full.epochs == 10
+
+
+def write_nvidia_smi(folder, monkeypatch, code):
+    """Puts a program in the place of the NVIDIA driver's."""
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{code}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    profile._warn_of_unused_gpu.cache_clear()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the program is a shell script")
+@pytest.mark.parametrize("backend", ["tensorflow", "torch", "jax"])
+def test_unused_gpu_is_named_once(tmp_path, monkeypatch, capsys, backend):
+    fake_backends(monkeypatch, backend, has_gpu=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    write_nvidia_smi(tmp_path, monkeypatch, "echo Test GPU")
+    assert [profile.device(), profile.device()] == ["CPU", "CPU"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{backend} does not use the GPU of this machine, Test GPU: install " in line
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the program is a shell script")
+@pytest.mark.parametrize("case", ["used", "hidden", "driver without a GPU", "no driver"])
+def test_no_line_without_unused_gpu(tmp_path, monkeypatch, capsys, case):
+    fake_backends(monkeypatch, "tensorflow", has_gpu=case == "used")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    write_nvidia_smi(tmp_path, monkeypatch, "exit 9" if "driver" in case else "echo Test GPU")
+    if case == "hidden":
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    if case == "no driver":
+        monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    profile.device()
+    assert capsys.readouterr().err == ""
+
+
+# --- home folder ---------------------------------------------------------------------------------
+
+
+def folders_of_package():
+    """The folders that the package uses, with the variables that set them."""
+    from labkit.models.encoder import keras_home
+    from labkit.runs.folder import runs_folder
+
+    return {
+        "TFDS_DATA_DIR": lambda: download.prepared_folder().parents[1],
+        "LABKIT_CACHE": data.cache_folder,
+        "KERAS_HOME": keras_home,
+        "LABKIT_RUNS": runs_folder,
+    }
+
+
+def test_tilde_in_settings_is_home(tmp_path, monkeypatch):
+    monkeypatch.setattr(profile.Path, "home", lambda: tmp_path)
+    for setting, folder in folders_of_package().items():
+        monkeypatch.setenv(setting, "~/mine")
+        assert folder() == tmp_path / "mine", setting
+
+
+def test_unknown_home_uses_temporary_folder(monkeypatch, capsys):
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(profile.Path, "home", unknown)
+    for setting, folder in folders_of_package().items():
+        if setting != "LABKIT_RUNS":  # in the working folder
+            monkeypatch.delenv(setting, raising=False)
+            assert folder().is_relative_to(tempfile.gettempdir()), setting
+    assert cli.main(["info"]) == 0
+    assert tempfile.gettempdir() in capsys.readouterr().out
 
 
 def fake_backends(monkeypatch, backend, has_gpu):

@@ -56,11 +56,11 @@ class Answer:
         return {title: text for title, text in {**details, "Hint": self.hint}.items() if text}
 
     def __repr__(self):
-        head = f"{SIGNS[self.state]} Task {self.number}, {self.name}: {self.state}."
+        head = f"Task {self.number}, {self.name}: {self.state}."  # a console may lack the sign
         return "\n".join([head, *(f"  {title}: {text}" for title, text in self.details().items())])
 
     def _repr_html_(self):
-        head, *_ = repr(self).splitlines()
+        head = f"{SIGNS[self.state]} {repr(self).splitlines()[0]}"
         rows = "".join(
             f"<div><b>{title}:</b> {html.escape(text)}</div>"
             for title, text in self.details().items()

@@ -34,7 +34,7 @@ class HandIn:
         self.answers = answers
 
     def __repr__(self):
-        lines = [f"{SIGNS[a.state]} {a.number} {a.name}: {a.state}" for a in self.answers]
+        lines = [f"{a.number} {a.name}: {a.state}" for a in self.answers]
         done = sum(answer.passed for answer in self.answers)
         return "\n".join([*lines, f"{done} of {len(self.answers)} tasks are correct.", HOW])
 

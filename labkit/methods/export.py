@@ -31,22 +31,66 @@ def save(model, path, precision="float32", images=None):
     """Write a model to a file and return its path.
 
     Args:
-        model: image ``[B, S, S, 3]`` -> logits ``[B, S, S, C]``.
+        model: image ``[B, S, S, 3]`` -> logits ``[B, S, S, C]``. One in mixed precision is copied
+            to float32.
         path: ends in ``.tflite`` or ``.onnx``, which chooses the format.
         precision: one of that format's ``PRECISIONS``.
         images: a few dozen train images for "int8", uint8 ``[N, S, S, 3]``.
 
     Raises:
-        ValueError: for an unknown file extension or precision, or if "int8" has no images.
+        ValueError: for an unknown file extension or precision, if "int8" has no images, or for a
+            model without a shape or with several inputs or outputs.
         ImportError: if a package that ONNX needs is not installed.
     """
     path = Path(path)
     check_format(path, precision)
     if precision == "int8" and (images is None or len(images) == 0):
         raise ValueError("int8 needs images to calibrate: pass images=train.images[:64]")
+    check_model(model)
     write = _write_litert if path.suffix == ".tflite" else _write_onnx
-    write(model, path, precision, images)
+    write(_in_float32(model), path, precision, images)
     return path
+
+
+def check_model(model):
+    """Raise ValueError unless a model is built and maps one tensor to one tensor."""
+    if not model.built:
+        raise ValueError("the model has no shape yet: call it once, as in model(images[:1])")
+    inputs, outputs = getattr(model, "inputs", [0]), getattr(model, "outputs", [0])
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ValueError(
+            f"the model has {len(inputs)} inputs and {len(outputs)} outputs: make a keras.Model of "
+            "one image and its logits"
+        )
+
+
+def _in_float32(model):
+    """The model, or a copy in float32 of one that computes in another precision."""
+    other = {"float16", "bfloat16", "float64"}
+    layers = [layer for layer in model._flatten_layers() if layer is not model]
+    if other.isdisjoint(layer.compute_dtype for layer in layers):
+        return model
+    if not hasattr(model, "outputs"):
+        raise ValueError(
+            f"{type(model).__name__} computes in {layers[0].compute_dtype}, and a subclassed model "
+            "can't be copied to float32: make it again in float32, and set its weights"
+        )
+    copy = keras.models.clone_model(model, clone_function=_layer_in_float32, recursive=True)
+    copy.set_weights(model.get_weights())
+    batch, *sides, channels = _input_shape(model)
+    copy(np.zeros((batch or 1, *[side or 32 for side in sides], channels)))  # ONNX needs one call
+    return copy
+
+
+def _layer_in_float32(layer):
+    return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
+
+
+def _input_shape(model):
+    """The shape of the images, with None for a free size: ``[B, H, W, 3]``."""
+    if hasattr(model, "input_shape"):
+        return model.input_shape
+    return next(iter(model._build_shapes_dict.values()))  # of a subclassed model
 
 
 def check_format(path, precision="float32"):
@@ -103,6 +147,10 @@ class LiteRT:
         """Logits float32 ``[B, S, S, C]`` of images ``[B, S, S, 3]``, predicted one at a time."""
         logits = []
         for image in np.asarray(images, "float32"):
+            if tuple(self.image["shape"][1:]) != image.shape:  # of a model for any size
+                self.interpreter.resize_tensor_input(self.image["index"], [1, *image.shape])
+                self.interpreter.allocate_tensors()
+                (self.image,) = self.interpreter.get_input_details()
             self.interpreter.set_tensor(self.image["index"], image[np.newaxis])
             self.interpreter.invoke()
             logits.append(self.interpreter.get_tensor(self.logits["index"]))
@@ -122,9 +170,7 @@ class ONNX:
 
     def predict_on_batch(self, images):
         """Logits float32 ``[B, S, S, C]`` of images ``[B, S, S, 3]``."""
-        (image,) = self.session.get_inputs()
-        (logits,) = self.session.run(None, {image.name: np.asarray(images, "float32")})
-        return logits
+        return self.session.run(None, _named(self.session, images))[0]
 
 
 def compare(model, split, images, formats=PRECISIONS):
@@ -195,7 +241,7 @@ def _write_litert(model, path, precision, images):
     import tensorflow as tf
 
     call = tf.function(lambda image: model(image, training=False))
-    spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")
+    spec = tf.TensorSpec((1, *_input_shape(model)[1:]), tf.float32, name="image")
     converter = tf.lite.TFLiteConverter.from_concrete_functions([call.get_concrete_function(spec)])
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -248,14 +294,20 @@ def _interpreter():
     return Interpreter
 
 
+def _named(session, images):
+    """Images as the input of a session, in the type that it wants."""
+    (image,) = session.get_inputs()
+    dtype = "uint8" if image.type == "tensor(uint8)" else "float32"
+    return {image.name: np.asarray(images).astype(dtype)}
+
+
 class _Calibration:
     """Feeds images one at a time to ONNX Runtime's quantization."""
 
     def __init__(self, path, images):
-        session = _onnx().InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        self.name = session.get_inputs()[0].name
+        self.session = _onnx().InferenceSession(str(path), providers=["CPUExecutionProvider"])
         self.images = iter(images)
 
     def get_next(self):
         image = next(self.images, None)
-        return None if image is None else {self.name: np.asarray(image, "float32")[np.newaxis]}
+        return None if image is None else _named(self.session, np.asarray(image)[np.newaxis])

@@ -72,8 +72,8 @@ def test_solved_task_passes(autograder_folder, number):
 
 @pytest.mark.parametrize("names", [{}, {"double": None}, {"double": raise_not_done}, {"why": ...}])
 def test_missing_answers_are_not_attempted(autograder_folder, names):
-    assert run_check(autograder_folder, "9.1", **names) == "○ Task 9.1, double: not attempted."
-    assert run_check(autograder_folder, "9.2", **names) == "○ Task 9.2, why: not attempted."
+    assert run_check(autograder_folder, "9.1", **names) == "Task 9.1, double: not attempted."
+    assert run_check(autograder_folder, "9.2", **names) == "Task 9.2, why: not attempted."
 
 
 def test_wrong_answers_are_explained(autograder_folder):
