@@ -166,6 +166,12 @@ def test_only_published_pages_link_to_colab(course, monkeypatch):
 # --- command line --------------------------------------------------------------------------------
 
 
+def test_folder_that_sphinx_cannot_read_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "ROOT", tmp_path / "course [a]")
+    assert build.main([]) == 2
+    assert str(tmp_path / "course [a]") in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "failures", "status", "names"),
     [

@@ -2,6 +2,7 @@
 
 import lint
 import nbformat
+import paths
 import pytest
 import tidy
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -67,3 +68,11 @@ def test_tidy_keeps_outputs_of_compared_cells_only():
     kept, dropped = tidy.tidy(new_notebook(cells=[kept, dropped])).cells
     assert kept.outputs[0].data == {"text/plain": "1"}
     assert dropped.outputs == [] and dropped.execution_count is None
+
+
+def test_other_notebooks_are_left_alone(course_root):
+    paths.BOOK.mkdir(parents=True)
+    (paths.ROOT / "_toc.yml").write_text("root: book/01\nparts: []\n")
+    for name in ("01", "Untitled"):
+        (paths.BOOK / f"{name}.ipynb").write_text(notebook_text(code_cell(kind="text/plain")))
+    assert list(tidy.read_texts([])) == [paths.BOOK / "01.ipynb"]

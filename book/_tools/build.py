@@ -35,6 +35,9 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("chapter", nargs="?", help='build this chapter only, such as "04"')
     chapter = parser.parse_args(arguments).chapter
+    if found := set("[]*?") & set(str(paths.ROOT)):
+        print(f"Sphinx takes {found.pop()} in {paths.ROOT} for a pattern: rename that folder.")
+        return 2
     os.chdir(paths.ROOT)
     names = notebooks.names()
     chosen = [name for name in names if not chapter or name.startswith(chapter)]

@@ -18,7 +18,6 @@ import nbformat
 import paths
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from plain import plain
-from tidy import METADATA
 
 # The module of labkit.check for each chapter.
 CHECKS = {
@@ -28,6 +27,11 @@ CHECKS = {
     "05_training": "training",
     "06_errors": "errors",
     "07_conclusions": "conclusions",
+}
+# Of every notebook.
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
 }
 BOX = re.compile(r"^:::\{admonition\} In this chapter\n.*?^:::$", re.DOTALL | re.MULTILINE)
 HOW = """

@@ -11,13 +11,11 @@ import sys
 from pathlib import Path
 
 import nbformat
+import notebooks
 import paths
+from labs import METADATA
 
 CHECKED = "nbval-check-output"
-METADATA = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
-}
 
 
 def tidy(notebook):
@@ -43,9 +41,12 @@ def tidy_text(text):
 
 
 def read_texts(names):
-    """Return the text of each named notebook's file, or of all those of the book, by path."""
-    book = [*paths.BOOK.glob("*.ipynb"), *paths.BOOK.glob("back/*.ipynb")]
-    files = [Path(name) for name in names] or sorted(book)
+    """Return the text of each named notebook's file, or of all those in the toc, by path.
+
+    A student's own notebooks may lie beside those of the book.
+    """
+    files = [Path(name) for name in names]
+    files = files or [paths.BOOK / f"{name}.ipynb" for name in notebooks.names()]
     return {path: path.read_text(encoding="utf-8") for path in files}
 
 

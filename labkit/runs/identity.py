@@ -302,7 +302,9 @@ def _settings(config):
     """An item of a model's configuration without what is no setting of the model."""
     if config.get("class_name") == "__lambda__":  # bytecode, which names the notebook's process
         return "lambda"
-    return {key: value for key, value in config.items() if key not in ("compile_config", "build_config")}
+    return {
+        key: value for key, value in config.items() if key not in ("compile_config", "build_config")
+    }
 
 
 def without_counters(text):
