@@ -403,7 +403,8 @@ def read_image(file, image_size=128):
     Args:
         file: a path or an open binary file: JPEG, PNG, ... in color, gray, CMYK or with alpha
             (transparent parts become white). The Exif orientation is applied. Gray values of more
-            than 8 bits are scaled from the smallest range that holds them (10, 12, ... bits).
+            than 8 bits are scaled from the smallest range that holds them: 10, 12, 14 or 16
+            bits, or the largest value.
         image_size: S, the side in pixels.
 
     Returns:
@@ -446,8 +447,9 @@ def _to_8_bits(gray, mode):
         )
     if mode == "F":
         return np.rint(gray * (255 if high <= 1 else 1)).astype(np.uint8)
-    bits = next(bits for bits in range(8, 33, 2) if high < 2**bits)
-    return np.rint(gray * (255 / (2**bits - 1))).astype(np.uint8)
+    ranges = [2**bits - 1 for bits in (8, 10, 12, 14, 16)]
+    full = next((full for full in ranges if high <= full), high)
+    return np.rint(gray * (255 / full)).astype(np.uint8)
 
 
 # --- validation split -----------------------------------------------------------------------

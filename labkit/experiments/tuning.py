@@ -6,14 +6,14 @@ and later ones where good trials have been denser than bad ones. The test split 
 finished trial is saved to a file, and an interrupted search resumes from it.
 """
 
-import hashlib
 import shutil
 from dataclasses import asdict, replace
 
 from labkit import data
 from labkit.analysis import scores
 from labkit.experiments import recipes
-from labkit.runs.folder import Diverged, runs_folder
+from labkit.runs.folder import Diverged, runs_folder, write_error
+from labkit.runs.identity import pixels_code, short_hash
 
 # Limits (low, high) of numeric settings. Ranges above 0 are searched on a logarithmic scale.
 SPACE = {
@@ -116,14 +116,17 @@ def suggest_recipe(recipe, trial, space):
 def journal(recipe, train, space, seed):
     """Optuna's storage of a search: a file in the runs folder, named after all that shapes it."""
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-    every = slice(None, None, max(1, len(train) // 16))
-    arguments = repr((asdict(recipe), space, seed, len(train))).encode()
-    code = hashlib.sha256(arguments + train.images[every].tobytes()).hexdigest()[:8]
-    folder = runs_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    return JournalStorage(JournalFileBackend(str(folder / f"search-{recipe.name}-{code}.log")))
+    arguments = asdict(recipe), space, seed, pixels_code(train)
+    file = runs_folder() / f"search-{recipe.name}-{short_hash(repr(arguments).encode())}.log"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Optuna's default lock is a symbolic link, which Google Drive and Windows refuse.
+        backend = JournalFileBackend(str(file), JournalFileOpenLock(str(file)))
+    except OSError as error:
+        raise write_error(file.parent, error) from error
+    return JournalStorage(backend)
 
 
 def requeue_interrupted(study):
