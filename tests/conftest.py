@@ -23,9 +23,9 @@ def pytest_configure(config):
     """Uses a quarter of Hypothesis's default number of examples in the default run."""
     from hypothesis import settings
 
-    settings.register_profile("few", max_examples=25)
-    if config.getoption("slow") == "no":
-        settings.load_profile("few")
+    settings.register_profile("few", max_examples=25, deadline=None)
+    settings.register_profile("all", deadline=None)
+    settings.load_profile("few" if config.getoption("slow") == "no" else "all")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -125,6 +125,21 @@ def make_split():
         return data.Split(images, images[..., :1] % 3, table)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def random_batch():
+    """Four random images of 32x32 pixels and random masks."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4, 32, 32, 3), np.uint8)
+    return images, rng.integers(0, 3, (4, 32, 32, 1), np.uint8)
+
+
+@pytest.fixture
+def ledger_file(monkeypatch, tmp_path):
+    """The path of a ledger that does not exist yet, in place of the repository's."""
+    monkeypatch.setattr("labkit.experiments.ledger.LEDGER", tmp_path / "runs.jsonl")
+    return tmp_path / "runs.jsonl"
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,7 @@ def save(model, path, precision="float32", images=None):
     check_format(path, precision)
     if precision == "int8" and (images is None or len(images) == 0):
         raise ValueError("int8 needs images to calibrate: pass images=train.images[:64]")
+    check_ready([path.suffix])
     check_model(model)
     write = _write_litert if path.suffix == ".tflite" else _write_onnx
     write(_in_float32(model), path, precision, images)
@@ -77,8 +78,6 @@ def _in_float32(model):
         )
     copy = keras.models.clone_model(model, clone_function=_layer_in_float32, recursive=True)
     copy.set_weights(model.get_weights())
-    batch, *sides, channels = _input_shape(model)
-    copy(np.zeros((batch or 1, *[side or 32 for side in sides], channels)))  # ONNX needs one call
     return copy
 
 
@@ -237,7 +236,6 @@ def median_milliseconds(actions):
 
 
 def _write_litert(model, path, precision, images):
-    check_ready([".tflite"])
     import tensorflow as tf
 
     call = tf.function(lambda image: model(image, training=False))
@@ -257,7 +255,9 @@ def _write_litert(model, path, precision, images):
 
 
 def _write_onnx(model, path, precision, images):
-    _onnx()
+    batch, *sides, channels = _input_shape(model)
+    shape = batch or 1, *(side or 32 for side in sides), channels
+    model(np.zeros(shape, "float32"))  # Keras exports only a model that was called
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # from tf2onnx, about NumPy
         model.export(path, format="onnx", verbose=False)

@@ -1,15 +1,21 @@
 """Robustness: each kind of image damage, and the table of scores."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from labkit import data
 from labkit.analysis import robustness
 
+PIXEL_DAMAGE = ("blur", "noise", "JPEG", "darkness")
+
 
 @pytest.fixture(scope="module")
 def split(_sealed):
-    return data.load(data.SYNTHETIC, 64, (1, 6)).test
+    """With the labels 0 and 2, whose mean would be 1."""
+    split = data.load(data.SYNTHETIC, 64, (1, 6)).test
+    return replace(split, masks=np.where(split.masks == 1, 2, split.masks))
 
 
 def mean_change(split, worse):
@@ -17,29 +23,21 @@ def mean_change(split, worse):
 
 
 @pytest.mark.parametrize("kind", robustness.LEVELS)
-def test_damage_grows_with_level(split, kind):
+def test_damage_grows_with_level_and_keeps_form(split, kind):
     levels = robustness.LEVELS[kind]
-    changes = [mean_change(split, robustness.worsen(split, kind, level)) for level in levels]
-    assert 0 < changes[0] < changes[1]
-    # A rotation by 90 degrees may change fewer pixels than one by 45.
-    assert changes[1] < changes[2] or kind == "rotation"
-
-
-@pytest.mark.parametrize("kind", robustness.LEVELS)
-def test_worsen_keeps_shapes_dtypes_and_classes(split, kind):
-    worse = robustness.worsen(split, kind, robustness.LEVELS[kind][-1])
-    assert worse.images.shape == split.images.shape and worse.images.dtype == np.uint8
-    assert worse.masks.shape == split.masks.shape and worse.masks.dtype == np.uint8
-    assert set(np.unique(worse.masks)) <= {0, 1, 2}
-    assert worse.table is split.table
-
-
-@pytest.mark.parametrize("kind", ["blur", "noise", "JPEG", "darkness"])
-def test_pixel_damage_keeps_masks_and_is_reproducible(split, kind):
-    worse = robustness.worsen(split, kind, robustness.LEVELS[kind][-1])
-    np.testing.assert_array_equal(worse.masks, split.masks)
-    repeated = robustness.worsen(split, kind, robustness.LEVELS[kind][-1])
-    np.testing.assert_array_equal(worse.images, repeated.images)
+    mild, medium, strong = (robustness.worsen(split, kind, level) for level in levels)
+    assert 0 < mean_change(split, mild) < mean_change(split, medium)
+    if kind != "rotation":  # by 90 degrees, which may change fewer pixels than 45
+        assert mean_change(split, medium) < mean_change(split, strong)
+    for part in ("images", "masks"):
+        before, after = getattr(split, part), getattr(strong, part)
+        assert after.shape == before.shape and after.dtype == np.uint8
+    assert set(np.unique(strong.masks)) <= {0, 2}
+    assert strong.table is split.table
+    if kind in PIXEL_DAMAGE:
+        np.testing.assert_array_equal(strong.masks, split.masks)
+        repeated = robustness.worsen(split, kind, levels[-1])
+        np.testing.assert_array_equal(strong.images, repeated.images)
 
 
 @pytest.mark.parametrize(("kind", "level"), [("rotation", 360), ("size", 1)])
@@ -51,13 +49,9 @@ def test_identity_transform_changes_nothing(split, kind, level):
 
 def test_rotation_by_90_matches_numpy(split):
     worse = robustness.worsen(split, "rotation", 90)
-    rotations = [np.rot90(split.masks, k, axes=(1, 2)) for k in (1, 3)]
-    agreement = [(worse.masks == rotated).mean() for rotated in rotations]
-    assert max(agreement) > 0.98
-    best = rotations[int(np.argmax(agreement))]
-    rotated_images = np.rot90(split.images, (1, 3)[int(np.argmax(agreement))], axes=(1, 2))
-    assert best.shape == worse.masks.shape
-    assert np.abs(rotated_images.astype(int) - worse.images).mean() < 1
+    masks, images = (np.rot90(part, axes=(1, 2)) for part in (split.masks, split.images))
+    assert (worse.masks == masks).mean() > 0.98
+    assert np.abs(images.astype(int) - worse.images).mean() < 1
 
 
 class DeviceTensor:
@@ -74,28 +68,21 @@ def test_worsen_converts_device_tensors(split, monkeypatch):
     expected = robustness.worsen(split, "rotation", 15)
     move, read = robustness.move, robustness.ops.convert_to_numpy
     monkeypatch.setattr(robustness, "move", lambda *args: DeviceTensor(move(*args)))
-    monkeypatch.setattr(
-        robustness.ops, "convert_to_numpy", lambda device_tensor: read(device_tensor.tensor)
-    )
+    monkeypatch.setattr(robustness.ops, "convert_to_numpy", lambda on_gpu: read(on_gpu.tensor))
     worse = robustness.worsen(split, "rotation", 15)
     np.testing.assert_array_equal(worse.images, expected.images)
     np.testing.assert_array_equal(worse.masks, expected.masks)
 
 
-def test_size_scales_image_about_center(split):
+def test_size_scales_about_center_and_darkness_multiplies(split):
     worse = robustness.worsen(split, "size", 0.5)
-    middle = worse.masks[:, 16:48, 16:48, 0]
-    small = split.masks[:, ::2, ::2, 0]
-    assert (middle == small).mean() > 0.9
-
-
-def test_darkness_multiplies_pixels(split):
+    assert (worse.masks[:, 16:48, 16:48] == split.masks[:, ::2, ::2]).mean() > 0.9
     worse = robustness.worsen(split, "darkness", 0.5)
     np.testing.assert_allclose(worse.images, split.images / 2, atol=1)
 
 
 def test_unknown_kind_raises(split):
-    with pytest.raises(ValueError, match="kind is 'rain': use one of blur, noise"):
+    with pytest.raises(ValueError, match="kind is 'rain': .*blur, noise"):
         robustness.worsen(split, "rain", 1)
 
 

@@ -1,6 +1,6 @@
 """The other architectures: their common contract, and what is specific to each."""
 
-import functools
+import itertools
 
 import keras
 import numpy as np
@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from labkit import losses
 from labkit.models import aff, attention, fullres, lft, transunet, unet, unetpp
+from tests.models.learning import assert_saves_and_loads, assert_trains
 
 pytestmark = pytest.mark.usefixtures("eager", "short_encoder")
 MODELS = {
@@ -20,14 +20,14 @@ MODELS = {
     "aff": aff.aff_unet,
     "fullres": fullres.fullres_unet,
 }
-SLOW, OTHERS = pytest.mark.slow, [name for name in MODELS if name != "unetpp"]
 SMALL_OPTIONS = {"image_size": 32, "weights": None, "filters": (16, 12, 8, 8)}
 WIDE_OPTIONS = SMALL_OPTIONS | {"image_size": (32, 64), "num_classes": 4}
+each_architecture = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 
 
 @pytest.fixture(scope="module")
-def images():
-    return np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+def images(random_batch):
+    return random_batch[0][:3]
 
 
 @pytest.fixture(scope="module")
@@ -40,32 +40,13 @@ def model(request):
     return MODELS[request.param](**WIDE_OPTIONS, seed=2)
 
 
-@pytest.fixture(
-    scope="module", params=["unetpp", *(pytest.param(name, marks=SLOW) for name in OTHERS)]
-)
-def build_seeded(request):
-    """A function that builds a model; all but UNet++ are slow and cover nothing else."""
-    return functools.partial(MODELS[request.param], **WIDE_OPTIONS)
-
-
-each_architecture = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-
-
-def assert_contract(model, height, width):
-    assert model.output_shape == (None, height, width, 4)
-    assert model.input_shape == (None, height, width, 3)
+def test_logits_have_image_size_and_are_independent_of_batch(model, wide_images):
+    assert model.output_shape == (None, 32, 64, 4)
+    assert model.input_shape == (None, 32, 64, 3)
     assert model.dtype_policy.name == "float32"
-
-
-def test_logits_have_image_size(model):
-    assert_contract(model, 32, 64)
-
-
-@pytest.mark.slow
-@each_architecture
-@pytest.mark.parametrize("size", [160])
-def test_logits_of_real_encoder_have_image_size(make, size, real_encoder):
-    assert_contract(make(num_classes=4, image_size=size, weights=None), size, size)
+    logits = model.predict_on_batch(wide_images)
+    assert logits.dtype == np.float32 and np.isfinite(logits).all()
+    np.testing.assert_allclose(model.predict_on_batch(wide_images[2:3]), logits[2:3], atol=1e-4)
 
 
 @each_architecture
@@ -74,14 +55,13 @@ def test_single_class_raises(make):
         make(num_classes=1, **SMALL_OPTIONS)
 
 
-def test_logits_are_independent_of_batch(model, wide_images):
-    logits = model.predict_on_batch(wide_images)
-    assert logits.dtype == np.float32 and np.isfinite(logits).all()
-    np.testing.assert_allclose(model.predict_on_batch(wide_images[2:3]), logits[2:3], atol=1e-4)
-
-
-def test_weights_depend_on_seed(build_seeded, wide_images):
-    model, same, other = (build_seeded(seed=seed) for seed in (2, 2, 3))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name != "unetpp")) for name in MODELS],
+)
+def test_weights_depend_on_seed(name, wide_images):
+    """All but UNet++ are slow and cover nothing else."""
+    model, same, other = (MODELS[name](**WIDE_OPTIONS, seed=seed) for seed in (2, 2, 3))
     logits = model.predict_on_batch(wide_images)
     np.testing.assert_array_equal(same.predict_on_batch(wide_images), logits)
     for first, weight in zip(model.trainable_weights, other.trainable_weights, strict=True):
@@ -92,82 +72,47 @@ def test_weights_depend_on_seed(build_seeded, wide_images):
 
 def test_initial_kernels_differ(model):
     kernels = [(w.path, np.array(w)) for w in model.weights if np.ptp(np.array(w)) > 0]
-    for number, (path, kernel) in enumerate(kernels):
-        for other_path, other in kernels[:number]:
-            same = kernel.shape == other.shape and (kernel == other).all()
-            assert not same, f"{path} starts as {other_path}"
+    for (path, kernel), (other_path, other) in itertools.combinations(kernels, 2):
+        assert not np.array_equal(kernel, other), f"{other_path} starts as {path}"
 
 
-def assert_saves_and_loads(model, images, folder):
-    model.save(folder / "model.keras")
-    loaded = keras.models.load_model(folder / "model.keras", compile=False)
-    logits = loaded.predict_on_batch(images)
-    np.testing.assert_allclose(logits, model.predict_on_batch(images), atol=1e-5)
-
-
-def test_model_with_custom_layers_saves_and_loads(wide_images, tmp_path):
+def test_model_with_custom_layers_saves_and_loads(tmp_path):
     """The slow test below covers every architecture with its real encoder."""
-    model = transunet.transunet_model(**WIDE_OPTIONS)
-    assert_saves_and_loads(model, wide_images, tmp_path)
-
-
-def assert_trains(model, steps):
-    model.get_layer("encoder").trainable = False  # its training is tested with the plain U-Net
-    # Adam's first step has the same size for any gradient but 0.
-    model.compile(keras.optimizers.Adam(0.01, epsilon=1e-20), losses.CrossEntropy())
-    before = [np.array(weight) for weight in model.trainable_weights]
-    rng = np.random.default_rng(1)
-    images = rng.integers(0, 256, (6, *model.input_shape[1:]), np.uint8)
-    masks = rng.integers(0, 3, (*images.shape[:3], 1), np.uint8)
-    for _ in range(steps):  # UNet++ draws the heads that learn
-        loss = model.train_on_batch(images, masks)
-    assert np.isfinite(loss)
-    for old_weight, weight in zip(before, model.trainable_weights, strict=True):
-        assert np.abs(old_weight - np.array(weight)).max() > 0, f"{weight.path} got no gradient"
-
-
-# At 32 pixels, there is only one token to attend to.
-LARGER_OPTIONS = SMALL_OPTIONS | {"image_size": 64}
+    assert_saves_and_loads(transunet.transunet_model(**WIDE_OPTIONS), tmp_path)
 
 
 @each_architecture
 def test_every_decoder_weight_gets_gradient(make):
-    size = LARGER_OPTIONS if make is transunet.transunet_model else SMALL_OPTIONS
-    assert_trains(make(**size), steps=4 if make is unetpp.unetpp_model else 1)
+    # At 32 pixels, there is only one token to attend to.
+    options = SMALL_OPTIONS | {"image_size": 64 if make is transunet.transunet_model else 32}
+    # UNet++ draws the heads that learn.
+    assert_trains(make(**options), steps=4 if make is unetpp.unetpp_model else 1)
 
 
 @pytest.mark.slow
 @each_architecture
 def test_real_encoder_model_trains_saves_and_loads(make, compiled, real_encoder, tmp_path):
-    images = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), np.uint8)
-    model = make(**LARGER_OPTIONS)
+    model = make(**SMALL_OPTIONS | {"image_size": 96})  # taps with odd sides
+    assert model.output_shape == (None, 96, 96, 3)
     assert_trains(model, steps=4)
-    assert_saves_and_loads(model, images, tmp_path)
+    assert_saves_and_loads(model, tmp_path)
 
 
 # --- UNet++ --------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def unetpp_small():
-    return unetpp.unetpp_model(**SMALL_OPTIONS)
-
-
-def test_unetpp_output_is_mean_of_four_heads(unetpp_small, images):
-    heads = [unetpp.pruned(unetpp_small, depth).predict_on_batch(images) for depth in (1, 2, 3, 4)]
-    np.testing.assert_allclose(
-        unetpp_small.predict_on_batch(images), np.mean(heads, axis=0), atol=1e-5
-    )
-
-
-def test_pruned_unetpp_is_smaller(unetpp_small):
-    sizes = [unetpp.pruned(unetpp_small, depth).count_params() for depth in (1, 2, 3, 4)]
-    assert sizes == sorted(set(sizes)) and sizes[-1] < unetpp_small.count_params()
-
-
-def test_unetpp_pruning_to_depth_0_raises(unetpp_small):
-    with pytest.raises(ValueError, match="depth is 0: use 1, 2, 3 or 4"):
-        unetpp.pruned(unetpp_small, 0)
+def test_unetpp_is_mean_of_four_heads_of_growing_size(images):
+    model = unetpp.unetpp_model(**SMALL_OPTIONS)
+    blocks = {layer.name for layer in model.layers if layer.name.startswith("up_")}
+    assert blocks == {f"up_{level}_{c}" for level in range(4) for c in range(1, 5 - level)}
+    pruned = [unetpp.pruned(model, depth) for depth in (1, 2, 3, 4)]
+    heads = [network.predict_on_batch(images) for network in pruned]
+    np.testing.assert_allclose(model.predict_on_batch(images), np.mean(heads, axis=0), atol=1e-5)
+    sizes = [network.count_params() for network in (*pruned, model)]
+    assert sizes == sorted(set(sizes))
+    for depth in (0, 5):
+        with pytest.raises(ValueError, match=f"depth is {depth}: use 1, 2, 3 or 4"):
+            unetpp.pruned(model, depth)
 
 
 def test_unetpp_training_draws_one_head_per_image(compiled):
@@ -181,37 +126,19 @@ def test_unetpp_training_draws_one_head_per_image(compiled):
     assert (ops.convert_to_numpy(layer(heads)) == 1.5).all()
 
 
-def test_nest_has_block_per_level_and_depth():
-    positions = []
-
-    def block(level, column):
-        positions.append((level, column))
-        return lambda below: below
-
-    taps = [keras.KerasTensor((None, 8, 8, 1)) for _ in range(5)]
-    assert len(unetpp.nest(taps, block)) == 4
-    assert sorted(positions) == [
-        (level, column) for level in range(4) for column in range(1, 5 - level)
-    ]
-
-
 # --- Attention U-Net -----------------------------------------------------------------------------
 
 
-def test_gate_coefficients_are_between_0_and_1(images):
-    model = attention.attention_unet(**SMALL_OPTIONS)
-    gates = attention.coefficients(model, images)
+def test_gates_are_between_0_and_1_and_open_gates_match_unet(images):
+    gated, plain = attention.attention_unet(**SMALL_OPTIONS), unet.unet_model(**SMALL_OPTIONS)
+    gates = attention.coefficients(gated, images)
     assert list(gates) == [8, 16, 32, 64]
     for size, gate in gates.items():
         assert gate.shape == (3, size // 4, size // 4)  # of a 32x32 image
         assert 0 <= gate.min() < gate.max() <= 1
-
-
-def test_open_gates_match_unet_and_closed_gates_do_not(images):
-    gated, plain = attention.attention_unet(**SMALL_OPTIONS), unet.unet_model(**SMALL_OPTIONS)
     expected = plain.predict_on_batch(images)
     for bias, equal in ((50.0, True), (-50.0, False)):
-        for size in (8, 16, 32, 64):
+        for size in gates:
             kernel, shift = gated.get_layer(f"gate_{size}").weights
             kernel.assign(ops.zeros_like(kernel))
             shift.assign(ops.full_like(shift, bias))
@@ -223,7 +150,7 @@ def test_open_gates_match_unet_and_closed_gates_do_not(images):
 
 
 @pytest.mark.parametrize("name", ["transunet", "lft"])
-def test_transformer_has_global_receptive_field(name, images):
+def test_transformer_has_global_receptive_field(name):
     """Without the encoder, whose receptive field is large as well."""
     x = keras.Input((8, 8, 6))
     mixed = transunet.transform(x, 0) if name == "transunet" else lft.inform(x, 8, 0)
@@ -247,7 +174,7 @@ def test_lft_attends_to_reduced_tokens(shape, answers):
     assert model.get_layer("answers_8").output.shape[1] == answers
 
 
-# --- fusion --------------------------------------------------------------------------------------
+# --- fusion and full resolution ------------------------------------------------------------------
 
 
 def test_fused_features_mix_decoder_and_skip():
@@ -258,19 +185,16 @@ def test_fused_features_mix_decoder_and_skip():
     rng = np.random.default_rng(0)
     pair = [rng.normal(size=(2, 4, 4, count)).astype("float32") for count in (6, 5)]
     projected, share = (np.array(array) for array in inner.predict_on_batch(pair))
-    output = model.predict_on_batch(pair)
     assert 0 < share.min() < share.max() < 1
-    np.testing.assert_allclose(output, share * pair[0] + (1 - share) * projected, atol=1e-5)
-
-
-# --- full resolution -----------------------------------------------------------------------------
+    expected = share * pair[0] + (1 - share) * projected
+    np.testing.assert_allclose(model.predict_on_batch(pair), expected, atol=1e-5)
 
 
 def test_fullres_skip_reaches_logits_at_pixel_level(images):
     model = fullres.fullres_unet(**SMALL_OPTIONS)
     *_, gamma, beta, _, _ = model.get_layer("up_128").weights
-    gamma.assign(ops.zeros_like(gamma))  # no input from below: only the last skip is left
-    beta.assign(ops.zeros_like(beta))
+    for weight in (gamma, beta):  # no input from below: only the last skip is left
+        weight.assign(ops.zeros_like(weight))
     changed = images[:1].copy()
     changed[0, 14, 20] = 255 - changed[0, 14, 20]
     change = np.abs(model.predict_on_batch(changed) - model.predict_on_batch(images[:1])).max(-1)
