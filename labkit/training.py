@@ -36,10 +36,11 @@ def train(
         epochs: the number of passes over ``train_ds``.
         name: of the run. Its folder is ``runs/NAME-CODE`` in the working folder, or in
             ``LABKIT_RUNS``.
-        optimizer: a Keras optimizer; None for AdamW with the learning rate ``one_cycle``.
+        optimizer: a Keras optimizer or its name; None for AdamW with the rate of ``one_cycle``.
         loss: a loss on logits; None for cross-entropy.
         callbacks: more Keras callbacks, such as ``EarlyStopping``. What they add to an epoch's
-            logs is saved, and so is their state.
+            logs is saved, and so is their state. One with ``only_watches = True`` does not shape
+            the training.
 
     Returns:
         A ``Run``. The model has the weights of the last epoch. The best epoch's (by
@@ -62,6 +63,7 @@ def train(
         if batches is not None:
             check_split(batches.split, num_classes, argument)
     optimizer = optimizer or keras.optimizers.AdamW(one_cycle(train_ds, epochs), weight_decay=1e-4)
+    optimizer = keras.optimizers.get(optimizer)  # it may be a name
     loss = loss or losses.CrossEntropy()
     identity = Identity(model, train_ds, val_ds, epochs, optimizer, loss, callbacks)
     if identity.continued and not _folder(name, identity).exists():
@@ -69,12 +71,13 @@ def train(
     _compile(model, identity.fresh_optimizer(), loss, num_classes)
 
     folder, best_by = _folder(name, identity), "val_mean_iou" if val_ds else "mean_iou"
-    checkpoint = Checkpoint(folder, identity, train_ds, epochs, best_by, callbacks)
+    checkpoint = Checkpoint(folder, identity, train_ds, epochs, best_by)
     try:
         if not checkpoint.load_finished(model):
             with Lock(folder) as lock:  # another process may have trained in the meantime
                 if not checkpoint.load_finished(model):
-                    _fit(model, train_ds, val_ds, checkpoint, *checkpoint.resume(lock))
+                    done, last = checkpoint.resume(lock)
+                    _fit(model, train_ds, val_ds, [*callbacks, checkpoint], done, last)
     finally:
         identity.leave()
     return checkpoint.run()
@@ -84,7 +87,7 @@ def _folder(name, identity):
     return runs_folder() / f"{name}-{identity.code}"
 
 
-def _fit(model, train_ds, val_ds, checkpoint, done, epochs):
+def _fit(model, train_ds, val_ds, callbacks, done, epochs):
     """Train from the end of epoch ``done`` to the end of epoch ``epochs``."""
     # The averaged weights are validated, because they are the result.
     use_ema = unscaled(model.optimizer).use_ema
@@ -95,7 +98,7 @@ def _fit(model, train_ds, val_ds, checkpoint, done, epochs):
         epochs=epochs,
         initial_epoch=done,
         shuffle=False,  # Batches shuffles, the same way each time
-        callbacks=[*average, *checkpoint.callbacks, checkpoint, Progress(epochs)],
+        callbacks=[*average, *callbacks, Progress(epochs)],
         verbose=0,
     )
 
@@ -280,6 +283,8 @@ class DisplayCallback(keras.callbacks.Callback):
     Attributes:
         pred_masks: the prediction after each epoch of this session, uint8 ``[H, W]`` each.
     """
+
+    only_watches = True
 
     def __init__(self, image, mask):
         super().__init__()

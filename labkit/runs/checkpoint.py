@@ -31,13 +31,12 @@ class Checkpoint(keras.callbacks.Callback):
         train_ds: its ``Batches``.
         epochs: the number of epochs asked for.
         best_by: name of the score that chooses the best epoch.
-        callbacks: the user's callbacks.
     """
 
-    def __init__(self, folder, identity, train_ds, epochs, best_by, callbacks):
+    def __init__(self, folder, identity, train_ds, epochs, best_by):
         super().__init__()
         self.folder, self.identity, self.train_ds = folder, identity, train_ds
-        self.epochs, self.best_by, self.callbacks = epochs, best_by, callbacks
+        self.epochs, self.best_by, self.callbacks = epochs, best_by, identity.callbacks
         self.history, self.record, self.problem = {}, None, None
 
     # --- loading ---------------------------------------------------------------------------------

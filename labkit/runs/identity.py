@@ -26,6 +26,9 @@ SHAPING = {f"labkit.{name}" for name in ("augment", "batches", "losses", "metric
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 NO_SETTINGS = {"__dict__", "__doc__", "__firstlineno__", "__module__", "__weakref__"}
 
+# Keras's callbacks that only watch. Others that do have an attribute ``only_watches``.
+WATCHING = ("BackupAndRestore", "CSVLogger", "ModelCheckpoint", "RemoteMonitor", "TensorBoard")
+
 # Objects that a training has changed: their description since, and the one before that training.
 # Whoever calls ``train`` again with the same objects means the same training.
 _changed = weakref.WeakKeyDictionary()
@@ -37,6 +40,7 @@ class Identity:
 
     Attributes:
         code: eight characters; equal for trainings with the same result.
+        callbacks: those that may shape the training.
         uncompared: names of what ``code`` leaves out, because it can't be compared.
         unseeded: codes of the initial weights by layer, for the layers that ``code`` leaves out:
             their weights are random and have no seed, so that they differ in each session.
@@ -46,14 +50,15 @@ class Identity:
 
     def __init__(self, model, train_ds, val_ds, epochs, optimizer, loss, callbacks):
         describe = Description()
-        self.model, self.optimizer, self.callbacks = model, optimizer, list(callbacks)
+        self.model, self.optimizer = model, optimizer
+        self.callbacks = [callback for callback in callbacks if not only_watches(callback)]
         self.texts = [
             describe.model(model),
             [describe(batches, "batches") for batches in (train_ds, val_ds) if batches],
             epochs,
             describe(loss, "loss"),
         ]
-        others = [optimizer, *callbacks]
+        others = [optimizer, *self.callbacks]
         self.before = [_before(item, describe.changing(item)) for item in others]
         self.texts += [self.before, describe.labkit_code()]
         self.uncompared = sorted(describe.uncompared)
@@ -89,6 +94,12 @@ class Identity:
         others = [self.optimizer, *self.callbacks]
         for item, before in zip(others, self.before, strict=True):
             _changed[item] = Description().changing(item), before
+
+
+def only_watches(callback):
+    """Whether a callback leaves the training as it is."""
+    kinds = tuple(getattr(keras.callbacks, name) for name in WATCHING)
+    return isinstance(callback, kinds) or getattr(callback, "only_watches", False)
 
 
 def _config(optimizer):

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
-from labkit import data, losses
+from labkit import data, losses, training
 from labkit.analysis import probes
 from labkit.augment import Strength
 from labkit.batches import Batches
@@ -279,6 +279,15 @@ def test_uncomparable_values_are_named(tmp_path):
     with thing:
         assert identify(loss=weighted_dice(thing)).uncompared == ["weight (TextIOWrapper)"]
     assert identify().uncompared == []
+
+
+def test_callbacks_that_only_watch_do_not_count(tmp_path):
+    class Watch(keras.callbacks.Callback):
+        only_watches = True
+
+    saving = keras.callbacks.ModelCheckpoint(tmp_path / "saved.weights.h5", save_weights_only=True)
+    display = training.DisplayCallback(np.zeros((2, 2, 3)), np.zeros((2, 2, 1)))
+    assert code(callbacks=[saving, display, Watch()]) == code()
 
 
 def test_result_list_of_callback_is_no_setting(tmp_path):
