@@ -90,7 +90,7 @@ OUTLINE = np.array([[2, 2, 3, 1], [2, 3, 3, 1], [2, 3, 1, 1]], "uint8")
             These are shares. Return counts.
     """),
 )
-def neighbour_pairs(mask):
+def neighbor_pairs(mask):
     across = mask[:, :-1], mask[:, 1:]
     down = mask[:-1], mask[1:]
     counts = np.zeros((4, 4), int)

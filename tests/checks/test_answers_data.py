@@ -46,7 +46,7 @@ def percentages_with_the_largest_first(pixels):
     return sorted((100 * share for share in with_a_counter(pixels)), reverse=True)
 
 
-@right(check.neighbour_pairs)
+@right(check.neighbor_pairs)
 def with_loops(mask):
     counts = [[0, 0, 0] for _ in range(3)]
     height, width = mask.shape
@@ -58,7 +58,7 @@ def with_loops(mask):
     return counts
 
 
-@right(check.neighbour_pairs)
+@right(check.neighbor_pairs)
 def one_hot_products_in_float(mask):
     one_hot = np.eye(4)[mask][..., 1:]
     across = np.einsum("hwi,hwj->ij", one_hot[:, :-1], one_hot[:, 1:])
@@ -66,7 +66,7 @@ def one_hot_products_in_float(mask):
     return across + across.T + down + down.T
 
 
-@wrong(check.neighbour_pairs, ("Only left and right", "equal labels are missing"))
+@wrong(check.neighbor_pairs, ("Only left and right", "equal labels are missing"))
 def different_labels_in_rows_only(mask):
     one_hot = np.eye(4)[mask][..., 1:]
     counts = np.einsum("hwi,hwj->ij", one_hot[:, :-1], one_hot[:, 1:])
