@@ -210,7 +210,7 @@ def early_stopping(**options):
     return {"model": tiny_model(), "callbacks": [stop], "epochs": 9}
 
 
-@pytest.mark.parametrize("restore", [True, False])
+@pytest.mark.parametrize("restore", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_stopped_training_is_finished(restore, monkeypatch, tmp_path, capsys):
     def make():
         return early_stopping(restore_best_weights=restore)
@@ -220,7 +220,10 @@ def test_stopped_training_is_finished(restore, monkeypatch, tmp_path, capsys):
     assert "has 3 of 9 epochs, stopped early: loaded" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("options", [early_stopping, lambda: {"optimizer": averaging()}])
+@pytest.mark.parametrize(
+    "options",
+    [early_stopping, pytest.param(lambda: {"optimizer": averaging()}, marks=pytest.mark.slow)],
+)
 def test_training_killed_before_its_end_is_saved(options, monkeypatch, tmp_path):
     from labkit.runs.checkpoint import Checkpoint
 
@@ -294,7 +297,10 @@ DAMAGES = {
 @pytest.mark.parametrize(
     ("kind", "damage"),
     [
-        *[("history.json", damage) for damage in DAMAGES],
+        ("history.json", "half"),
+        ("history.json", "missing"),
+        pytest.param("history.json", "empty", marks=pytest.mark.slow),
+        pytest.param("history.json", "changed", marks=pytest.mark.slow),
         ("epoch-*", "half"),
         ("best-*", "missing"),
         ("callbacks-*", "changed"),
@@ -477,6 +483,7 @@ def test_killed_training_resumes_to_same_result(
     assert f"{len(kept)} of {epochs} epochs: resuming" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_second_process_waits_and_loads(uninterrupted, capsys, monkeypatch):
     process, receiver = start_training(EPOCHS)
     assert receiver.recv() == "batch"
