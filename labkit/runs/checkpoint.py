@@ -224,8 +224,6 @@ class Checkpoint(keras.callbacks.Callback):
         file = self.folder / f"new-{name}"
         try:
             write(file)
-            with open(file, "rb+") as written:
-                os.fsync(written.fileno())
             os.replace(file, self.folder / name)
         except (OSError, RuntimeError) as error:  # h5py raises both
             with suppress(OSError):

@@ -196,7 +196,7 @@ class Description:
     def labkit_code(self):
         """Codes of the modules of this package that shape the training."""
         files = {name: Path(sys.modules[name].__file__) for name in sorted(self.modules)}
-        return {name: short_hash(_plain(file.read_text()).encode()) for name, file in files.items()}
+        return {name: _file_code(file, file.stat().st_mtime_ns) for name, file in files.items()}
 
     def __call__(self, value, name):
         """Describe any value; ``name`` is for ``uncompared``."""
@@ -389,6 +389,12 @@ def _source(function):
     except (OSError, TypeError):
         code = function.__code__
         return code.co_code.hex(), repr([c for c in code.co_consts if not isinstance(c, CodeType)])
+
+
+@functools.cache
+def _file_code(file, changed):
+    """A code of a file of Python, which was changed at that time."""
+    return short_hash(_plain(file.read_text(encoding="utf-8")).encode())
 
 
 def _plain(code):

@@ -45,11 +45,13 @@ class Lock:
         except OSError as error:
             raise write_error(self.folder, error) from error
         _held.add(self.token)
-        threading.Thread(target=self._beat, daemon=True).start()
+        self.thread = threading.Thread(target=self._beat, daemon=True)
+        self.thread.start()
         return self
 
     def __exit__(self, *error):
         self.ended.set()
+        self.thread.join()  # or it would write the file again
         _held.discard(self.token)
         if self._is_mine():
             with suppress(OSError):
