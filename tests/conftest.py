@@ -104,6 +104,18 @@ def compiled(eager):
     tf.config.run_functions_eagerly(True)
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """Outcome and run of ``trainings.train`` without interruption."""
+    from tests.trainings import outcome, tiny_model, train
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LABKIT_RUNS", str(tmp_path_factory.mktemp("uninterrupted")))
+        model = tiny_model()
+        run = train(model)
+        return outcome(model, run), run
+
+
 @pytest.fixture(scope="session")
 def make_split():
     """A function that returns a split of ``count`` images without files.

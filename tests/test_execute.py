@@ -118,7 +118,7 @@ def test_training_notebook_changes_keys_of_its_users(course):
 
 
 def test_settings_follow_environment(monkeypatch, folders):
-    weights = folders / "keras/models/mobilenet_v2_weights_tf_kernels_1.0_128_no_top.h5"
+    weights = folders / "keras/models/mobilenet_v2_weights_tf_kernels_1.0_224_no_top.h5"
     variables = {"PROFILE": "smoke", "DATA": "synthetic", "RUNS": "my-runs"}
     for name, value in variables.items():
         monkeypatch.setenv(f"LABKIT_{name}", value)

@@ -27,16 +27,6 @@ pytestmark = [
 SCORES = ("loss", "accuracy", "pet_iou", "mean_iou")
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    """Outcome and run of the default training without interruption."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LABKIT_RUNS", str(tmp_path_factory.mktemp("uninterrupted")))
-        model = tiny_model()
-        run = train(model)
-        return outcome(model, run), run
-
-
 @pytest.fixture(autouse=True)
 def _isolated_runs(folders):
     """Each test has its own runs folder."""

@@ -114,7 +114,7 @@ def has_imagenet_weights(environment):
     from labkit import download, profile
 
     home = profile.expand(environment.get("KERAS_HOME") or profile.home() / ".keras")
-    if any(home.glob("models/mobilenet_v2_weights_*_no_top.h5")):
+    if any(home.glob("models/mobilenet_v2_weights_*_1.0_224_no_top.h5")):
         return True
     url = "https://storage.googleapis.com/tensorflow/keras-applications/"
     return download.problem_for_keras(url) is None

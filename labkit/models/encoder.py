@@ -22,9 +22,10 @@ SIZES = (8, 16, 32, 64)
 TAP_CHANNELS = (576, 192, 144, 96)
 STRIDE = 32  # of the last tap: image size / tap size
 
-# The file that Keras uses for 128x128 images. The network is fully convolutional, so one file
-# serves all image sizes.
-WEIGHTS_FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_128_no_top.h5"
+# Keras has a file for each size of ImageNet's images and would take another one for 128x128. This
+# one is the better classifier (71.8 % against 65.3 % in TF-Slim's table), and the network is fully
+# convolutional, so it serves all sizes. All rows of the ledger started from it.
+WEIGHTS_FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
 WEIGHTS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
 
 
