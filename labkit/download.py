@@ -76,14 +76,15 @@ def is_prepared():
 
 
 def split_info():
-    """What TFDS has recorded of each split, by name: ``numBytes``, ``shardLengths`` and more.
+    """What TFDS has recorded of "train" and "test": ``numBytes``, ``shardLengths``, ``count``.
 
     Raises ValueError if the file is damaged.
     """
     file = prepared_folder() / "dataset_info.json"
     try:
         splits = {split["name"]: split for split in json.loads(file.read_text())["splits"]}
-        return {name: splits[name] | {"count": count_images(splits[name])} for name in splits}
+        counts = {name: count_images(splits[name]) for name in ("train", "test")}
+        return {name: splits[name] | {"count": count} for name, count in counts.items()}
     except (ValueError, KeyError, TypeError) as error:
         raise damaged(file) from error
 

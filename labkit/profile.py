@@ -95,7 +95,8 @@ GPU_BUILDS = {
 @cache
 def _warn_of_unused_gpu(backend):
     """Say once that the machine has a GPU which the backend does not use, unless it is hidden."""
-    if os.environ.get("JAX_PLATFORMS", "") == "cpu" or "CUDA_VISIBLE_DEVICES" in os.environ:
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if hidden or os.environ.get("JAX_PLATFORMS") == "cpu":
         return
     if name := nvidia_gpu():
         remedy = f"install {GPU_BUILDS[backend]}"

@@ -167,7 +167,9 @@ def assert_named(file, call):
         assert part in str(excinfo.value)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"splits": [{"name": "train"}]}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"splits": []}', '{"splits": [{"name": "train"}]}']
+)
 def test_damaged_info_file_is_named(folder, content):
     (folder / "dataset_info.json").write_text(content)
     assert_named(folder / "dataset_info.json", lambda: data.load())
@@ -181,7 +183,7 @@ def test_truncated_record_file_is_named(tmp_path_factory, size):
         folder = download.prepared_folder()
         folder.mkdir(parents=True)
         write_records(folder, "train", [[4, 300]])
-        info = {"splits": [{"name": "train", "shardLengths": ["2"]}]}
+        info = {"splits": [{"name": name, "shardLengths": ["2"]} for name in ("train", "test")]}
         (folder / "dataset_info.json").write_text(json.dumps(info))
         (file,) = folder.glob("*train*")
         download.check_prepared("train")

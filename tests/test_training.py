@@ -21,15 +21,10 @@ from tests.trainings import (
 )
 
 pytestmark = [
-    pytest.mark.usefixtures("eager"),
+    pytest.mark.usefixtures("eager", "folders"),
     pytest.mark.filterwarnings("ignore:Even though the .*tf.data:UserWarning"),
 ]
 SCORES = ("loss", "accuracy", "pet_iou", "mean_iou")
-
-
-@pytest.fixture(autouse=True)
-def _isolated_runs(folders):
-    """Each test has its own runs folder."""
 
 
 # --- results -------------------------------------------------------------------------------------

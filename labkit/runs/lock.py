@@ -59,7 +59,13 @@ class Lock:
 
     def check(self):
         """Raise RuntimeError if another process has taken the folder over."""
-        if not self._is_mine():
+        try:
+            is_mine = self.token in self.file.read_text()
+        except FileNotFoundError:
+            is_mine = False
+        except OSError:  # for a moment, as on a network folder
+            return
+        if not is_mine:
             raise RuntimeError(
                 f"another process has taken over {shown(self.folder)}, or the folder was deleted: "
                 "this training has stopped, so that its files stay whole. Call train again"

@@ -34,14 +34,9 @@ from tests.trainings import (
 )
 
 pytestmark = [
-    pytest.mark.usefixtures("eager"),
+    pytest.mark.usefixtures("eager", "folders"),
     pytest.mark.filterwarnings("ignore:Even though the .*tf.data:UserWarning"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _isolated_runs(folders):
-    """Each test has its own runs folder."""
 
 
 def copy_run(run):

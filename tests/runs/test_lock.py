@@ -141,3 +141,12 @@ def test_folder_that_cannot_be_written_is_named(tmp_path):
         Lock(tmp_path / "file" / "run"),
     ):
         pass
+
+
+def test_unreadable_lock_does_not_end_training(tmp_path, monkeypatch):
+    def refuse(*args, **options):
+        raise PermissionError(13, "for a moment")
+
+    with Lock(tmp_path) as taken, monkeypatch.context() as patch:
+        patch.setattr(type(tmp_path), "read_text", refuse)
+        taken.check()
