@@ -284,9 +284,8 @@ def write_autograder(options):
 
 def check_folder(folder):
     """Raise ValueError, before an hour of training, if its results would not be in a clone."""
-    installed = {"site-packages", "dist-packages"} & set(
-        folder.parts
-    )  # the second on Debian, Colab
+    # Debian and Colab install into dist-packages.
+    installed = {"site-packages", "dist-packages"}.intersection(folder.parts)
     if installed or not folder.is_dir():
         raise ValueError(
             f"{folder}, where results go, is not in a clone of the course: install labkit from one "

@@ -235,7 +235,7 @@ def _read_records(dataset, split):
     try:
         yield from dataset.as_numpy_iterator()
     except (DataLossError, InvalidArgumentError) as error:
-        raise download.damaged(download.prepared_folder() / f"{REAL}-{split}.tfrecord") from error
+        raise download.damaged(download.prepared_folder() / f"{REAL}-{split}.tfrecord-*") from error
 
 
 def save_split(rows, folder, count, image_size, title="reading images"):

@@ -213,7 +213,7 @@ def test_damaged_record_is_named(folders, monkeypatch):
     file.write_bytes(content.replace(b"some", b"same"))
     records = tf.data.TFRecordDataset([str(file)])
     assert_named(
-        download.prepared_folder() / f"{data.REAL}-train.tfrecord",
+        download.prepared_folder() / f"{data.REAL}-train.tfrecord-*",
         lambda: list(data._read_records(records, "train")),
     )
 

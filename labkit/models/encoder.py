@@ -24,7 +24,7 @@ STRIDE = 32  # of the last tap: image size / tap size
 
 # Keras has a file for each size of ImageNet's images and would take another one for 128x128. This
 # one is the better classifier (71.8 % against 65.3 % in TF-Slim's table), and the network is fully
-# convolutional, so it serves all sizes. All rows of the ledger started from it.
+# convolutional, so it serves all sizes. All pretrained rows of the ledger started from it.
 WEIGHTS_FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
 WEIGHTS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
 
