@@ -1,5 +1,7 @@
 """A small training, for the tests of ``training`` and ``runs``."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -84,3 +86,10 @@ def interrupted_run(epoch, batch, callbacks=(), run=train, **options):
             run(callbacks=callbacks, **options)
     (folder,) = runs_folder().iterdir()
     return folder
+
+
+def seconds(folder):
+    """Seconds of each saved epoch: those of a training from the start would be others."""
+    kept = json.loads((folder / "history.json").read_text())["history"].get("seconds")
+    assert kept, "no epoch was saved"
+    return kept

@@ -189,12 +189,13 @@ class Checkpoint(keras.callbacks.Callback):
         """Save the record, which names the other files, then delete those of earlier epochs."""
         self.provenance |= profile.date_and_memory()
         files = [self.record[key] for key in ("weights", "best", "states") if self.record[key]]
+        known = self.record.get("codes", {})  # no file is written twice under one name
         self.record |= {
             "finished": finished,
             "stopped": self.model.stop_training,
             "history": self.history,
             "seeds": [ops.convert_to_numpy(seed).tolist() for seed in self._seeds()],
-            "codes": {name: self._code(name) for name in files},
+            "codes": {name: known.get(name) or self._code(name) for name in files},
             **self.provenance,
         }
         self._replace("history.json", lambda file: file.write_text(json.dumps(self.record)))

@@ -10,6 +10,7 @@ from labkit import losses, training
 from labkit.augment import Strength
 from labkit.batches import Batches
 from labkit.methods.adaptive import LEVELS, Adaptive, choose_level, losses_by_level
+from tests.trainings import interrupted_run
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -65,20 +66,16 @@ def test_level_is_set_before_epoch_and_recorded(train_ds, folders, tiny_unet):
     assert train_ds.level == 1.0
 
 
-def test_interrupted_training_resumes_with_same_levels(make_split, folders, tiny_unet):
-    def run(name, *others):
+def test_interrupted_training_resumes_with_same_levels(make_split, folders, tiny_unet, capsys):
+    def run(callbacks=(), name="interrupted"):
         train_ds = Batches(make_split(8), 4, seed=0, augmented=True)
-        options = {"epochs": 3, "name": name, "callbacks": [make_callback(train_ds), *others]}
+        options = {"epochs": 3, "name": name, "callbacks": [make_callback(train_ds), *callbacks]}
         return training.train(tiny_unet(image_size=8), train_ds, **options)
 
-    def stop(epoch, logs=None):
-        if epoch == 1:
-            raise KeyboardInterrupt
-
-    uninterrupted = run("uninterrupted").history
-    with pytest.raises(KeyboardInterrupt):
-        run("interrupted", keras.callbacks.LambdaCallback(on_epoch_begin=stop))
-    resumed = run("interrupted").history
+    interrupted_run(1, 0, run=run)
+    resumed = run().history
+    assert "has 1 of 3 epochs: resuming" in capsys.readouterr().out
+    uninterrupted = run(name="uninterrupted").history
     assert resumed["level"] == uninterrupted["level"]
     np.testing.assert_allclose(resumed["loss"], uninterrupted["loss"], rtol=1e-5)
 

@@ -17,7 +17,7 @@ needs_onnx = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime", "tf2onnx")),
     reason="onnx, onnxruntime and tf2onnx are not installed",
 )
-QUICK = (".tflite", "float32"), (".tflite", "int8"), (".onnx", "int8")
+QUICK = (".tflite", "float32"), (".tflite", "int8")
 LIMITS = {  # error in standard deviations, smallest and largest share of the float32 file's size
     "float32": (1e-3, 1, 1),
     "float16": (0.05, 0.45, 0.65),

@@ -29,6 +29,7 @@ from tests.trainings import (
     interrupted_run,
     outcome,
     random_split,
+    seconds,
     tiny_model,
     train,
 )
@@ -130,9 +131,10 @@ def resumed_like_uninterrupted(make, at, monkeypatch, tmp_path, run=train):
     options = make()
     expected = outcome(options["model"], run(**options))
     monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "interrupted"))
-    interrupted_run(*at, run=run, **make())
+    kept = seconds(interrupted_run(*at, run=run, **make()))
     options = make()
     resumed = run(**options)
+    assert resumed.history["seconds"][: len(kept)] == kept
     assert_outcomes_equal(outcome(options["model"], resumed), expected)
     forbid_training(monkeypatch)
     options = make()
@@ -249,8 +251,10 @@ def test_declared_recipe_resumes_to_same_result(
     monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "undisturbed"))
     expected = outcome(*run())
     monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "interrupted"))
-    interrupted_run(1, 0, run=run)
-    assert_outcomes_equal(outcome(*run()), expected)
+    kept = seconds(interrupted_run(1, 0, run=run))
+    model, resumed = run()
+    assert resumed.history["seconds"][:1] == kept
+    assert_outcomes_equal(outcome(model, resumed), expected)
 
 
 def test_averaged_weights_are_validated_and_returned():
@@ -457,13 +461,9 @@ def train_and_kill(epochs, random):
     return "finished" not in messages
 
 
-@pytest.mark.parametrize(
-    ("kills", "epochs", "least", "seed"),
-    [(2, 8, 2, 276), pytest.param(20, 24, 6, 7, marks=pytest.mark.slow)],
-)
-def test_killed_training_resumes_to_same_result(
-    kills, epochs, least, seed, monkeypatch, tmp_path, capsys
-):
+@pytest.mark.slow
+def test_killed_training_resumes_to_same_result(monkeypatch, tmp_path, capsys):
+    kills, epochs, least, seed = 20, 24, 6, 7
     random = Random(seed)
     model = tiny_model()
     expected = outcome(model, train(model, epochs=epochs))
