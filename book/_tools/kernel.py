@@ -36,10 +36,14 @@ def _record_files():
 
 _opened = _record_files()
 """
-# Widgets without a front end can block nbclient on their messages (jupyter/nbclient#312).
+# Widgets without a front end can block nbclient on their messages (jupyter/nbclient#312). The
+# kernels of Google Colab are older than the package comm, and do not block.
 DISABLE_WIDGET_MESSAGES = """
-import comm as _comm
-_comm.create_comm = _comm.DummyComm
+try:
+    import comm as _comm
+    _comm.create_comm = _comm.DummyComm
+except ImportError:
+    pass
 """
 # Code of the last cell.
 SHOW_RECORD = """
