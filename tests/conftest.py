@@ -220,13 +220,14 @@ SHORT = (  # name, stride and filters of each convolution
 )
 
 
-def short_mobilenet(input_shape, include_top, weights):
+def short_mobilenet(input_tensor, input_shape, include_top, weights):
     """MobileNetV2's taps, with convolutions whose kernels have the size of their strides."""
     import keras
     from keras import layers
 
     assert not include_top and weights is None
-    x = image = keras.Input(input_shape)
+    assert input_shape == input_tensor.shape[1:]
+    x = input_tensor
     for name, strides, channels in SHORT:
         options = {"strides": strides, "padding": "same", "use_bias": False}
         x = layers.Conv2D(channels, strides, name=name, **options)(x)
@@ -234,4 +235,4 @@ def short_mobilenet(input_shape, include_top, weights):
             x = layers.BatchNormalization(momentum=0.999, name="bn_Conv1")(x)
         if name != "block_16_project":
             x = layers.ReLU(6.0, name=f"{name}_relu")(x)
-    return keras.Model(image, x)
+    return keras.Model(keras.utils.get_source_inputs(input_tensor), x)

@@ -1,5 +1,6 @@
 """Probes of a network: gradient norms by layer, and the similarity of two networks' features."""
 
+import math
 import re
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from labkit import losses
-from labkit.models.encoder import SIZES
+from labkit.models.unet import block_sizes
 
 
 def gradient_norms(model, images, masks, loss=None):
@@ -82,10 +83,11 @@ def similarity(first, second, images):
         images: uint8 ``[N, S, S, 3]``; one batch.
 
     Returns:
-        Linear CKA of the outputs of the four blocks, by their size: 8, 16, 32, 64.
+        Linear CKA of the outputs of each block, by its size, such as 8, 16, 32, 64.
     """
     return {
-        size: cka(*(features(model, images, size) for model in (first, second))) for size in SIZES
+        size: cka(*(features(model, images, size) for model in (first, second)))
+        for size in block_sizes(first)
     }
 
 
@@ -116,3 +118,25 @@ def cka(x, y):
     if min(xx, yy) == 0:
         raise ValueError("the features of one network are the same at every position")
     return float(xy**2 / (xx * yy))
+
+
+def multiply_adds(model):
+    """Multiplications (each with an addition) of a U-Net's convolutions for one image, by part.
+
+    Args:
+        model: a U-Net of this course.
+
+    Returns:
+        Their number by name: ``encoder``, ``narrow``, each block such as ``up_64``, and
+        ``logits``.
+    """
+    counts = {}
+    for part in model.layers:
+        name = part.name.partition("_")[0] if part.name.startswith("narrow") else part.name
+        for layer in getattr(part, "layers", [part]):
+            # A transposed convolution uses its kernel at each input pixel, others at each output.
+            transposed = isinstance(layer, keras.layers.Conv2DTranspose)
+            if transposed or isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
+                _, height, width, _ = (layer.input if transposed else layer.output).shape
+                counts[name] = counts.get(name, 0) + height * width * math.prod(layer.kernel.shape)
+    return counts

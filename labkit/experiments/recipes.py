@@ -23,8 +23,10 @@ LOSSES = {
     "with boundary": lambda: losses.Sum([losses.CrossEntropy(), losses.Boundary()], [1.0, 0.5]),
 }
 AUGMENTATIONS = {
-    "adaptive": "as strong as the network tolerates, see labkit.methods.adaptive",
-    "apart": "animal and background recolored separately",
+    True: Strength(),
+    "flips": Strength(rotation=0, zoom=0, shift=0, brightness=0, contrast=0, saturation=0),
+    "adaptive": Strength(),  # as strong as the network tolerates, see labkit.methods.adaptive
+    "apart": Strength(independent_background=True),
 }
 ARCHITECTURES = {
     "unet": unet_model,
@@ -51,12 +53,12 @@ class Recipe(Settings):
         loss: a key of ``LOSSES``.
         dice: weight of an additional Dice loss.
         averaging: momentum of the moving average of weights (EMA), 0 for none.
-        augmented: move and recolor the images (``labkit.augment``): True, or a key of
+        augmented: move and recolor the images (``labkit.augment``): False, or a key of
             ``AUGMENTATIONS``.
         fine_tune: train the encoder's convolutions too: True for all, or the name of the first
             layer to train.
         encoder_rate: factor of the learning rate for the encoder; needs weight decay.
-        pixel_range, momentum, filters: of the model, see ``unet_model``.
+        pixel_range, momentum, filters, narrow, enlarge: of the model, see ``unet_model``.
         architecture: a key of ``ARCHITECTURES``, or "unet, skips: " and one of ``skips.VARIANTS``.
         pretrained: start from ImageNet weights if available.
         gradients: record gradient norms by depth in each epoch.
@@ -71,7 +73,7 @@ class Recipe(Settings):
         variants = [SKIPS + variant for variant in skips.VARIANTS]
         self._check("architecture", [*ARCHITECTURES, *variants])
         self._check("loss", LOSSES)
-        self._check("augmented", [False, True, *AUGMENTATIONS])
+        self._check("augmented", [False, *AUGMENTATIONS])
         if self.encoder_rate != 1.0 and not self.weight_decay:
             raise ValueError(
                 f"encoder_rate is {self.encoder_rate}, which needs weight_decay above 0: without "
@@ -161,7 +163,10 @@ DECLARED += [
     ),
     *(replace(SHORT, name=f"short-{slug(name)}", loss=name, dice=0.0) for name in LOSSES),
     replace(SHORT, name="short-without-augmentation", augmented=False),
-    *(replace(SHORT, name=f"short-augmentation-{name}", augmented=name) for name in AUGMENTATIONS),
+    *(
+        replace(SHORT, name=f"short-augmentation-{name}", augmented=name)
+        for name in ("adaptive", "apart")
+    ),
     replace(SHORT, name="short-frozen", fine_tune=False),
     replace(SHORT, name="short-tuned", **TUNED),
     # The best of the architectures above, with the full budget.
@@ -260,6 +265,8 @@ def build(recipe, seed):
         "momentum": recipe.momentum,
         "seed": seed,
         "filters": recipe.filters,
+        "narrow": recipe.narrow,
+        "enlarge": recipe.enlarge,
     }
     name = recipe.architecture
     if name.startswith(SKIPS):
@@ -269,7 +276,7 @@ def build(recipe, seed):
 
 def augmentation(recipe):
     """The ``augmented`` argument of ``Batches``: False or a ``Strength``."""
-    return bool(recipe.augmented) and Strength(independent_background=recipe.augmented == "apart")
+    return recipe.augmented and AUGMENTATIONS[recipe.augmented]
 
 
 def optimizer(recipe, model, train_ds):

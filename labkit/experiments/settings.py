@@ -27,6 +27,8 @@ class Settings:
     pixel_range: tuple[int, int] = (0, 1)
     momentum: float = 0.99
     filters: tuple[int, ...] = (512, 256, 128, 64)
+    narrow: bool = False
+    enlarge: int = 1
     image_size: int = 128
     architecture: str = "unet"
     pretrained: bool = True

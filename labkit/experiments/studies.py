@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
-from labkit import augment, profile
-from labkit.analysis import scores
+from labkit import augment, data, profile
+from labkit.analysis import probes, scores
 from labkit.batches import Batches
 from labkit.experiments import recipes, tuning
 from labkit.methods import cascade, export, pruning
@@ -24,6 +24,23 @@ from labkit.models import unetpp
 BASE = recipes.SHORT
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)  # of the decoder's channels, to prune
 COARSE_SIZE, CROP_SIZE = 64, 96  # input sizes of a cascade's two networks, in pixels
+# A short training of the tuned settings, with changes of the network and of the settings.
+DESIGN = replace(
+    recipes.STANDARD, name="design", augmented="flips", fine_tune="block_3", **recipes.TUNED
+)
+SMALL_DECODER = {"enlarge": 2, "narrow": True, "filters": (128, 64, 32)}
+DESIGNS = {  # changes by title
+    "plain": {},
+    "narrow skips": {"narrow": True, "filters": (256, 128, 64, 32)},
+    "enlarged": {"enlarge": 2, "filters": (256, 128, 64)},
+    "enlarged, narrow skips": SMALL_DECODER,
+    "every layer trained": SMALL_DECODER | {"fine_tune": True},
+    "all augmentation": SMALL_DECODER | {"augmented": True},
+}
+DESIGN_EPOCHS = {  # titles by number of epochs: augmentation takes more than two to show
+    2: ("plain", "narrow skips", "enlarged", "enlarged, narrow skips", "every layer trained"),
+    6: ("plain", "narrow skips", "enlarged, narrow skips", "all augmentation"),
+}
 FEW_COUNTS = (100, 400)  # numbers of train images
 FEW_STEPS = 400  # per training, for any number of images
 FEW_CHANGES = {  # settings of the recipe
@@ -111,6 +128,25 @@ def study_cascade(pets, seed):
         "ms of one network": times[1],
         "parameters": first.count_params() + second.count_params(),
     }
+
+
+def study_design(pets, seed):
+    """A row for each number of epochs and each design: multiply-adds and validation scores."""
+    train, val = data.hold_out(pets.train)
+    for epochs, titles in DESIGN_EPOCHS.items():
+        for title in titles:
+            name = f"design-{recipes.slug(title)}-{epochs}"
+            recipe = replace(DESIGN, name=name, epochs=epochs, **DESIGNS[title])
+            model, trained = recipes.fit(recipe, seed, train)
+            counts = scores.tally(model, val)
+            yield {
+                "design": title,
+                "recipe": asdict(recipe),
+                "multiply-adds": probes.multiply_adds(model),
+                "seconds": sum(trained.history["seconds"]),
+                "validation": scores.summarize(counts),
+                "intervals": scores.intervals(counts),
+            }
 
 
 def study_export(pets, seed):

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from labkit.models import unet
-from labkit.models.encoder import SIZES
+from labkit.models.unet import block_sizes
 
 
 def prune(model, share):
@@ -31,10 +31,11 @@ def prune(model, share):
     """
     if not 0 <= share < 1:
         raise ValueError(f"share is {share}: use 0 (nothing is removed) up to just below 1")
-    channels = {size: channels_to_keep(model.get_layer(f"up_{size}"), share) for size in SIZES}
-    pruned = narrower_unet(model, [len(channels[size]) for size in SIZES])
+    sizes = block_sizes(model)
+    channels = {size: channels_to_keep(model.get_layer(f"up_{size}"), share) for size in sizes}
+    pruned = narrower_unet(model, [len(channels[size]) for size in sizes])
     inputs = None  # input channels that remain for the next block; None for all
-    for size in SIZES:
+    for size in sizes:
         old, new = model.get_layer(f"up_{size}"), pruned.get_layer(f"up_{size}")
         kernel, *norm_weights = (ops.convert_to_numpy(weight) for weight in old.weights)
         kernel = kernel[:, :, channels[size]]  # [3, 3, out, in]
@@ -62,7 +63,7 @@ def channels_to_keep(block, share):
 
 
 def narrower_unet(model, filters):
-    """A U-Net with an untrained decoder of these filters on a copy of the model's encoder."""
+    """A U-Net with an untrained decoder of these filters on copies of the model's other layers."""
     old = model.get_layer("encoder")
     encoder = keras.models.clone_model(old)
     encoder.set_weights(old.get_weights())
@@ -70,7 +71,21 @@ def narrower_unet(model, filters):
         copy.trainable = layer.trainable
     image = keras.Input(model.input_shape[1:], name="image")
     rescaling = keras.layers.Rescaling.from_config(model.get_layer("rescaling").get_config())
-    momentum = model.get_layer("up_8").layers[1].momentum
-    taps = encoder(rescaling(image))
-    logits = unet.decoder(taps, model.output_shape[-1], momentum, filters=filters)
+    sizes = block_sizes(model)
+    momentum = model.get_layer(f"up_{sizes[0]}").layers[1].momentum
+    *skips, x = encoder(rescaling(image))
+    if f"narrow_{sizes[0]}" in {layer.name for layer in model.layers}:
+        skips = [
+            apply_copy(model.get_layer(f"narrow_{size}"), skip)
+            for size, skip in zip(reversed(sizes), skips, strict=True)
+        ]
+    logits = unet.decoder([*skips, x], model.output_shape[-1], momentum, filters=filters)
     return keras.Model(image, logits, name="unet")
+
+
+def apply_copy(layer, x):
+    """The output of a copy of a layer with its weights."""
+    copy = layer.from_config(layer.get_config())
+    output = copy(x)
+    copy.set_weights(layer.get_weights())
+    return output

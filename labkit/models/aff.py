@@ -12,8 +12,7 @@ because a weighted mean needs maps of equal shape.
 from keras import layers
 
 from labkit.models.assemble import assemble, glorot
-from labkit.models.encoder import SIZES
-from labkit.models.unet import classify, upsample
+from labkit.models.unet import classify, stages, upsample
 
 SQUEEZE = 4  # the channels are reduced by this factor to compute M
 
@@ -26,7 +25,7 @@ def aff_unet(**options):
 def decoder(taps, num_classes, momentum, seed, filters):
     """The expanding path of ``unet.decoder``, with a fusion instead of the concatenation."""
     *skips, x = taps
-    for number, (size, count) in enumerate(zip(SIZES, filters, strict=True)):
+    for number, (size, count) in enumerate(stages(filters)):
         block = upsample(count, 3, momentum, 10 * seed + number, name=f"up_{size}")
         x = fuse(block(x), skips.pop(), size, momentum, 100 * seed + 10 * number)
     return classify(x, num_classes, seed)

@@ -1,8 +1,10 @@
 """Builds a model around a decoder, and layers with seeded initial weights.
 
 A decoder is a function ``(taps, num_classes, momentum, seed, filters) -> logits`` that turns the
-encoder's five feature maps, finest first (64x64x96, 32x32x144, 16x16x192, 8x8x576 and 4x4x320 for a
-128x128 image), into logits ``[B, H, W, C]``. The plain one is ``unet.decoder``.
+encoder's feature maps, finest first, into logits ``[B, H, W, C]``. For a 128x128 image these maps
+are 64x64x96, 32x32x144, 16x16x192, 8x8x576 and 4x4x320, or, if it is enlarged, 64x64x144,
+32x32x192, 16x16x576 and 8x8x320; ``unet.narrow_skips`` may have reduced the channels of all but the
+last. The plain decoder is ``unet.decoder``.
 """
 
 import math
@@ -12,7 +14,7 @@ from keras import layers
 
 from labkit import classes
 from labkit.models.encoder import pretrained, rescaling
-from labkit.models.unet import FILTERS
+from labkit.models.unet import FILTERS, check_filters, narrow_skips
 
 
 def assemble(
@@ -26,6 +28,8 @@ def assemble(
     momentum=0.9,
     seed=0,
     filters=FILTERS,
+    narrow=False,
+    enlarge=1,
     with_image=False,
 ):
     """A model from raw pixels to logits with any decoder.
@@ -38,10 +42,14 @@ def assemble(
         with_image: also pass the rescaled image to the decoder, before the first tap.
     """
     classes.check_count(num_classes)
-    encoder = pretrained(image_size, weights, fine_tune, seed)
+    check_filters(filters, enlarge)
+    encoder = pretrained(image_size, weights, fine_tune, seed, enlarge)
     image = keras.Input(encoder.input_shape[1:], name="image")
     scaled = rescaling(pixel_range)(image)
-    maps = [scaled, *encoder(scaled)] if with_image else encoder(scaled)
+    taps = encoder(scaled)
+    if narrow:
+        taps = narrow_skips(taps, filters, seed)
+    maps = [scaled, *taps] if with_image else taps
     return keras.Model(image, decoder(maps, num_classes, momentum, seed, filters), name=name)
 
 

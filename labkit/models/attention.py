@@ -11,8 +11,7 @@ import keras
 from keras import layers, ops
 
 from labkit.models.assemble import assemble, glorot
-from labkit.models.encoder import SIZES
-from labkit.models.unet import classify, upsample
+from labkit.models.unet import block_sizes, classify, stages, upsample
 
 
 def attention_unet(**options):
@@ -23,7 +22,7 @@ def attention_unet(**options):
 def decoder(taps, num_classes, momentum, seed, filters):
     """The expanding path of ``unet.decoder``, with a gate on each skip."""
     *skips, x = taps
-    for number, (size, count) in enumerate(zip(SIZES, filters, strict=True)):
+    for number, (size, count) in enumerate(stages(filters)):
         block = upsample(count, 3, momentum, 10 * seed + number, name=f"up_{size}")
         gated = gate(skips.pop(), x, size, 100 * seed + 10 * number)
         x = layers.Concatenate(name=f"skip_{size}")([block(x), gated])
@@ -62,8 +61,9 @@ def coefficients(model, images):
         model: an Attention U-Net.
         images: uint8 ``[N, S, S, 3]``; one batch.
     """
-    gates = [model.get_layer(f"attention_{size}").output for size in SIZES]
+    sizes = block_sizes(model)
+    gates = [model.get_layer(f"attention_{size}").output for size in sizes]
     maps = keras.Model(model.input, gates).predict_on_batch(images)
     return {
-        size: ops.convert_to_numpy(values)[..., 0] for size, values in zip(SIZES, maps, strict=True)
+        size: ops.convert_to_numpy(values)[..., 0] for size, values in zip(sizes, maps, strict=True)
     }

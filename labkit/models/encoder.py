@@ -17,10 +17,9 @@ TAPS = (  # layers, with their output shapes for a 128x128 image
     "block_13_expand_relu",  # 8x8x576
     "block_16_project",  # 4x4x320
 )
-# Sizes of the skips for a 128x128 image, and their channels, coarsest first as in a decoder.
+# Sizes of the skips for a 128x128 image that is not enlarged, coarsest first as in a decoder.
 SIZES = (8, 16, 32, 64)
-TAP_CHANNELS = (576, 192, 144, 96)
-STRIDE = 32  # of the last tap: image size / tap size
+STRIDE = 32  # of the last tap: size of MobileNetV2's input / tap size
 
 # Keras has a file for each size of ImageNet's images and would take another one for 128x128. This
 # one is the better classifier (71.8 % against 65.3 % in TF-Slim's table), and the network is fully
@@ -75,25 +74,26 @@ def check_data_format():
         )
 
 
-def pretrained(image_size=128, weights="auto", fine_tune=False, seed=0):
+def pretrained(image_size=128, weights="auto", fine_tune=False, seed=0, enlarge=1):
     """The encoder with its weights, its layers frozen or trainable.
 
     Args:
-        image_size: S or (H, W), divisible by 32.
+        image_size: S or (H, W), divisible by 32, or by 16 if it is enlarged.
         weights: see ``imagenet_weights``.
         fine_tune: train the convolutions too: True for all, or the name of the first layer to
             train, such as "block_6". Batch normalization stays frozen. Without ImageNet weights,
             all layers are trained.
         seed: of random weights.
+        enlarge: see ``mobilenet_v2``.
 
     Returns:
         A Keras model, see ``mobilenet_v2``. Raises ValueError for a bad argument.
     """
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     check_data_format()
-    check_size(height, width)  # before a download
+    check_size(height, width, enlarge)  # before a download
     weights_file = imagenet_weights(weights)
-    encoder = mobilenet_v2(height, width, weights_file, seed)
+    encoder = mobilenet_v2(height, width, weights_file, seed, enlarge)
     encoder.trainable = bool(fine_tune) or weights_file is None
     if weights_file:
         keep_averages(encoder)
@@ -102,29 +102,35 @@ def pretrained(image_size=128, weights="auto", fine_tune=False, seed=0):
     return encoder
 
 
-def mobilenet_v2(height, width, weights_file=None, seed=0):
-    """The encoder as a model from an image in [-1, 1] to five feature maps, finest first.
+def mobilenet_v2(height, width, weights_file=None, seed=0, enlarge=1):
+    """The encoder as a model from an image in [-1, 1] to feature maps, finest first.
 
     Args:
-        height, width: of the image, both divisible by 32.
+        height, width: of the image; both times ``enlarge`` divisible by 32.
         weights_file: from ``imagenet_weights``; None for random weights.
         seed: of the random weights.
+        enlarge: 1, or 2 to double the image first: MobileNetV2 was trained on objects at 224
+            pixels. The finest map would then have the image's size and is left out.
 
     Returns:
         A Keras model ``[B, H, W, 3]`` -> five tensors, ``[B, H/2, W/2, 96]`` to
-        ``[B, H/32, W/32, 320]``.
+        ``[B, H/32, W/32, 320]``, or four, ``[B, H/2, W/2, 144]`` to ``[B, H/16, W/16, 320]``.
 
     Raises:
-        ValueError: if a side is not divisible by 32.
+        ValueError: for sides or an ``enlarge`` other than these.
     """
-    check_size(height, width)
+    check_size(height, width, enlarge)
+    image = keras.Input((height, width, 3))
+    x = image
+    if enlarge > 1:
+        x = keras.layers.UpSampling2D(enlarge, interpolation="bilinear", name="enlarge")(x)
     base = keras.applications.MobileNetV2(
-        input_shape=(height, width, 3), include_top=False, weights=weights_file
+        input_tensor=x, input_shape=x.shape[1:], include_top=False, weights=weights_file
     )
     if weights_file is None:
         start_from_scratch(base, seed)
-    outputs = [base.get_layer(name).output for name in TAPS]
-    return keras.Model(base.input, outputs, name="encoder")
+    outputs = [base.get_layer(name).output for name in TAPS[enlarge - 1 :]]
+    return keras.Model(image, outputs, name="encoder")
 
 
 def rescaling(pixel_range):
@@ -160,13 +166,16 @@ def freeze_before(encoder, layer):
         inner.trainable = False
 
 
-def check_size(height, width):
-    """Raise ValueError unless both sides can be halved five times."""
-    if min(height, width) < STRIDE or height % STRIDE or width % STRIDE:
-        near = [max(STRIDE, round(side / STRIDE) * STRIDE) for side in (height, width)]
+def check_size(height, width, enlarge=1):
+    """Raise ValueError unless both sides can be halved five times after they are enlarged."""
+    if enlarge not in (1, 2):
+        raise ValueError(f"enlarge is {enlarge!r}: use 1 or 2")
+    stride = STRIDE // enlarge
+    if min(height, width) < stride or height % stride or width % stride:
+        near = [max(stride, round(side / stride) * stride) for side in (height, width)]
         raise ValueError(
-            f"an image of {height}x{width} can't be halved five times and doubled back: both "
-            f"sides must be divisible by {STRIDE}; resize it to {near[0]}x{near[1]}"
+            f"an image of {height}x{width} can't be halved and doubled back: both sides must be "
+            f"divisible by {stride}; resize it to {near[0]}x{near[1]}"
         )
 
 

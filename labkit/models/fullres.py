@@ -11,8 +11,7 @@ convolution before the skip and one after it instead of two.
 from keras import layers
 
 from labkit.models.assemble import assemble, glorot
-from labkit.models.encoder import SIZES
-from labkit.models.unet import upsample
+from labkit.models.unet import stages, upsample
 
 
 def fullres_unet(**options):
@@ -24,7 +23,7 @@ def decoder(maps, num_classes, momentum, seed, filters):
     """The expanding path of ``unet.decoder`` with one more level: image and taps, finest first, to
     logits ``[B, H, W, C]``."""
     image, *skips, x = maps
-    for number, (size, count) in enumerate(zip(SIZES, filters, strict=True)):
+    for number, (size, count) in enumerate(stages(filters)):
         block = upsample(count, 3, momentum, 10 * seed + number, name=f"up_{size}")
         x = layers.Concatenate(name=f"skip_{size}")([block(x), skips.pop()])
     fine = filters[-1] // 2  # half as many as on the level below

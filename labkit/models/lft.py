@@ -29,7 +29,7 @@ def decoder(taps, num_classes, momentum, seed, filters):
     *skips, x = taps
     informed = [
         inform(skip, size, 100 * seed + size)
-        for skip, size in zip(skips, reversed(SIZES), strict=True)
+        for skip, size in zip(skips, reversed(SIZES), strict=False)
     ]
     return unet.decoder([*informed, x], num_classes, momentum, seed, filters)
 

@@ -12,8 +12,8 @@ from keras import layers, ops
 
 from labkit import classes
 from labkit.models.assemble import assemble, glorot
-from labkit.models.encoder import SIZES, TAP_CHANNELS
-from labkit.models.unet import classify, upsample
+from labkit.models.encoder import SIZES
+from labkit.models.unet import classify, stages, upsample
 
 VARIANTS = {
     "all": "as in the U-Net",
@@ -39,9 +39,10 @@ def skip_unet(variant, **options):
 
 def decoder(variant, taps, num_classes, momentum, seed, filters):
     """The expanding path of ``unet.decoder``, with ``join`` instead of the concatenation."""
-    filters = widened(filters) if variant == "none, wide" else filters
     *skips, x = taps
-    for number, (size, count) in enumerate(zip(SIZES, filters, strict=True)):
+    if variant == "none, wide":
+        filters = widened(filters, [skip.shape[-1] for skip in reversed(skips)], x.shape[-1])
+    for number, (size, count) in enumerate(stages(filters)):
         block = upsample(count, 3, momentum, 10 * seed + number, name=f"up_{size}")
         x = join(block(x), skips.pop(), size, variant, seed=10 * seed + number)
     return classify(x, num_classes, seed)
@@ -75,23 +76,25 @@ class FromAnother(layers.Layer):
         return ops.roll(features, 1, axis=0)
 
 
-def widened(filters, bottom=320):
+def widened(filters, skips, bottom):
     """Filters for a decoder without skips that has as many weights as one with all of them.
 
-    All four are scaled by the factor from 1 to 2 that fits best; the counts agree within 0.5 %.
+    All are scaled by the factor from 1 to 2 that fits best.
 
     Args:
         filters: of the decoder with skips.
+        skips: their channels, coarsest first.
         bottom: channels of the coarsest tap.
     """
-    target = count_weights(filters, TAP_CHANNELS, bottom)
+    target = count_weights(filters, skips, bottom)
     candidates = [
         tuple(round(factor * count) for count in filters) for factor in np.arange(1, 2, 0.001)
     ]
-    return min(candidates, key=lambda wide: abs(count_weights(wide, (0,) * 4, bottom) - target))
+    without = [0] * len(skips)
+    return min(candidates, key=lambda wide: abs(count_weights(wide, without, bottom) - target))
 
 
-def count_weights(filters, skips, bottom=320, num_classes=classes.NUM_CLASSES):
+def count_weights(filters, skips, bottom, num_classes=classes.NUM_CLASSES):
     """Number of weights of a decoder: 3x3 kernels, and 4 per channel for batch normalization."""
     channels, total = bottom, 0
     for count, skip in zip(filters, skips, strict=True):

@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from labkit import classes
-from labkit.models.encoder import pretrained, rescaling
+from labkit.models.encoder import SIZES, TAPS, pretrained, rescaling
 
 FILTERS = (512, 256, 128, 64)  # of the laboratory work's decoder
 
@@ -40,42 +40,84 @@ def unet_model(
     momentum=0.9,
     seed=0,
     filters=FILTERS,
+    narrow=False,
+    enlarge=1,
 ):
     """A U-Net from raw pixels to logits.
 
     Args:
         num_classes: C, the number of classes.
-        image_size: S or (H, W), divisible by 32.
-        weights, fine_tune: of the encoder, see ``encoder.pretrained``.
+        image_size, weights, fine_tune: of the encoder, see ``encoder.pretrained``.
         pixel_range: range that 0-255 is rescaled to. The ImageNet weights were trained on (-1, 1);
             the laboratory work uses (0, 1).
         momentum: of the decoder's batch normalization; the laboratory work uses 0.99.
         seed: of the random weights.
-        filters: of the four upsampling blocks, from 8x8 to 64x64 for a 128x128 image.
+        filters: of the upsampling blocks, coarsest first: four, or three if ``enlarge`` is 2.
+        narrow: reduce the channels of each skip, see ``narrow_skips``.
+        enlarge: 2 doubles the image inside the model, before the encoder; 1 does not.
 
     Returns:
         A Keras model from images ``[B, H, W, 3]``, 0-255, uint8 or float, to logits float32
         ``[B, H, W, C]``.
 
     Raises:
-        ValueError: for a size not divisible by 32, or fewer than two classes.
+        ValueError: for a size not divisible by 32 (16 if enlarged), fewer than two classes, or
+            another number of filters.
     """
     classes.check_count(num_classes)
-    encoder = pretrained(image_size, weights, fine_tune, seed)
+    check_filters(filters, enlarge)
+    encoder = pretrained(image_size, weights, fine_tune, seed, enlarge)
     image = keras.Input(encoder.input_shape[1:], name="image")
-    x = rescaling(pixel_range)(image)
-    logits = decoder(encoder(x), num_classes, momentum, seed, filters)
+    taps = encoder(rescaling(pixel_range)(image))
+    if narrow:
+        taps = narrow_skips(taps, filters, seed)
+    logits = decoder(taps, num_classes, momentum, seed, filters)
     return keras.Model(image, logits, name="unet")
 
 
+def check_filters(filters, enlarge):
+    """Raise ValueError unless there is a number for each block."""
+    count = len(TAPS) - enlarge  # of the skips
+    if len(filters) != count:
+        raise ValueError(
+            f"filters are {tuple(filters)}: with enlarge={enlarge}, give {count} numbers, one for "
+            "each upsampling block"
+        )
+
+
+def narrow_skips(taps, filters=FILTERS, seed=0):
+    """The taps with skips of half as many channels as the block that they join.
+
+    MobileNetV2 has most channels (576) where a 3x3 convolution of the decoder pays for each of
+    them. A 1x1 convolution is cheap, as in Lin et al. (2017), arXiv:1612.03144.
+    """
+    *skips, x = taps
+    narrow = []
+    for number, (size, count) in enumerate(stages(filters)):
+        start = keras.initializers.GlorotUniform(seed=10 * seed + 5 + number)
+        project = layers.Conv2D(count // 2, 1, kernel_initializer=start, name=f"narrow_{size}")
+        narrow.insert(0, project(skips.pop()))
+    return [*narrow, x]
+
+
 def decoder(taps, num_classes, momentum=0.9, seed=0, filters=FILTERS):
-    """The expanding path: from five encoder taps, finest first, to logits ``[B, H, W, C]``."""
-    *skips, x = taps  # x: 4x4x320 for a 128x128 image
-    for number, count in enumerate(filters):  # to 8x8, 16x16, 32x32, 64x64
-        size = 2 ** (number + 3)
+    """The expanding path: from the encoder's taps, finest first, to logits ``[B, H, W, C]``."""
+    *skips, x = taps
+    for number, (size, count) in enumerate(stages(filters)):
         block = upsample(count, 3, momentum, 10 * seed + number, name=f"up_{size}")
         x = layers.Concatenate(name=f"skip_{size}")([block(x), skips.pop()])
     return classify(x, num_classes, seed)
+
+
+def stages(filters):
+    """Size (for a 128x128 image) and filters of each block: (8, 512), (16, 256), ... (64, 64)."""
+    return list(zip(SIZES[-len(filters) :], filters, strict=True))
+
+
+def block_sizes(model):
+    """Sizes of a U-Net's blocks for a 128x128 image, coarsest first: 8, 16, 32, 64."""
+    names = {layer.name for layer in model.layers}
+    return [size for size in SIZES if f"up_{size}" in names]
 
 
 def classify(x, num_classes, seed=0):

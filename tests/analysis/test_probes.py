@@ -81,6 +81,15 @@ def test_part_of_weight_path(part, paths):
     assert {probes.part_of(path) for path in paths} == {part}
 
 
+def test_multiply_adds_of_each_part():
+    counts = probes.multiply_adds(unet_model(**SMALL | {"narrow": True}))
+    up, narrow = 1 * 9 * 320 * 16, (4 * 576 * 8 + 16 * 192 * 6 + 64 * 144 * 4 + 256 * 96 * 4)
+    assert counts["up_8"] == up and counts["narrow"] == narrow
+    assert counts["up_16"] == 2 * 2 * 9 * (16 + 8) * 12
+    assert counts["logits"] == 16 * 16 * 9 * (8 + 4) * 3
+    assert set(counts) == {"encoder", "narrow", "up_8", "up_16", "up_32", "up_64", "logits"}
+
+
 # --- similarity ------------------------------------------------------------------------------
 
 

@@ -87,7 +87,7 @@ def test_tuned_recipe_is_best_trial():
         ({"loss": "hinge"}, "loss is 'hinge': use one of 'cross-entropy', 'focal'"),
         ({"architecture": "resnet"}, "architecture is 'resnet': use one of 'unet', 'UNet"),
         ({"architecture": "unet, skips: some"}, "skips: some': use .*'unet, skips: none, wide'"),
-        ({"augmented": "much"}, "augmented is 'much': use one of False, True, 'adaptive'"),
+        ({"augmented": "much"}, "augmented is 'much': use one of False, True, 'flips'"),
         ({"encoder_rate": 0.3}, "encoder_rate is 0.3, .* weight_decay"),
     ],
 )
@@ -162,7 +162,7 @@ def test_recipe_configures_model_batches_and_optimizer(unet_calls, folders, monk
     monkeypatch.setattr(training, "train", train)
     model_settings = {
         **{"image_size": 32, "fine_tune": True, "pixel_range": (-1, 1)},
-        **{"momentum": 0.5, "filters": (8, 4, 4, 4)},
+        **{"momentum": 0.5, "filters": (8, 4, 4), "narrow": True, "enlarge": 2},
     }
     recipe = Recipe("mine", epochs=7, batch_size=2, learning_rate=0.25, **model_settings)
     row = recipes.run(recipe, seed=4, **TINY_DATA)

@@ -12,6 +12,7 @@ from labkit.experiments import ledger, recipes, studies, tuning
 from labkit.methods import cascade, export
 from labkit.models.unet import unet_model
 from labkit.models.unetpp import unetpp_model
+from labkit.runs.folder import Run
 
 pytestmark = pytest.mark.usefixtures("eager", "short_encoder")
 FEW = (8, 8, 8, 8)
@@ -29,11 +30,14 @@ def fit_calls(monkeypatch):
 
     def build(recipe, seed):
         make = unetpp_model if recipe.architecture == "UNet++" else unet_model
-        return make(image_size=recipe.image_size, weights=None, filters=FEW, seed=seed)
+        filters = FEW[recipe.enlarge - 1 :]
+        options = {"narrow": recipe.narrow, "enlarge": recipe.enlarge, "seed": seed}
+        return make(image_size=recipe.image_size, weights=None, filters=filters, **options)
 
     def fit(recipe, seed, train, model=None):
         calls.append((recipe, seed, train, model))
-        return model or build(recipe, seed), None
+        run = Run({"seconds": [1.0] * recipe.epochs}, "folder", {})
+        return model or build(recipe, seed), run
 
     small_recipes = {name: replace(recipes.find(name), image_size=64) for name in recipes.RECIPES}
     monkeypatch.setattr(recipes, "find", small_recipes.get)
@@ -71,6 +75,21 @@ def test_cascade_study_trains_on_full_images_and_crops(pets, fit_calls):
     np.testing.assert_array_equal(crops.images, cascade.crops(pets.train, boxes, 96).images)
     assert 0 <= row["test"]["mean IoU"] <= 1
     assert row["ms"] > 0 and row["ms of one network"] > 0
+
+
+def test_design_study_scores_validation_images(pets, fit_calls, monkeypatch):
+    monkeypatch.setattr(studies, "DESIGN", replace(studies.DESIGN, image_size=64))
+    rows = via_json(studies.study_design(pets, 1))
+    expected = [title for titles in studies.DESIGN_EPOCHS.values() for title in titles]
+    assert [row["design"] for row in rows] == expected
+    assert len({row["recipe"]["name"] for row in rows}) == len(rows)
+    train, val = data.hold_out(pets.train)
+    assert all(len(call[2]) == len(train) and call[1] == 1 for call in fit_calls)
+    for row in rows:
+        assert row["seconds"] == row["recipe"]["epochs"]
+        assert ("narrow" in row["multiply-adds"]) == row["recipe"]["narrow"]
+        low, high = row["intervals"]["mean IoU"]
+        assert low <= row["validation"]["mean IoU"] <= high
 
 
 def test_export_study_has_row_per_file(pets, fit_calls, monkeypatch):

@@ -19,22 +19,29 @@ def model(either_encoder):
     return unet.unet_model(**SMALL)
 
 
-def test_prune_nothing_keeps_predictions(model, random_batch):
+NARROW = SMALL | {"filters": (12, 8, 8), "narrow": True, "enlarge": 2}
+
+
+@pytest.mark.parametrize("options", [SMALL, NARROW], ids=["plain", "narrow"])
+def test_prune_nothing_keeps_predictions(options, random_batch):
     images, _ = random_batch
+    model = unet.unet_model(**options)
     copy = pruning.prune(model, 0)
     np.testing.assert_array_equal(copy.predict_on_batch(images), model.predict_on_batch(images))
 
 
-def test_prune_removes_silent_channels(random_batch):
-    model, rng = unet.unet_model(**SMALL), np.random.default_rng(2)
-    for size in pruning.SIZES:
+@pytest.mark.parametrize("options", [SMALL, NARROW], ids=["plain", "narrow"])
+def test_prune_removes_silent_channels(options, random_batch):
+    model, rng = unet.unet_model(**options), np.random.default_rng(2)
+    sizes = unet.block_sizes(model)
+    for size in sizes:
         block = model.get_layer(f"up_{size}")
         kernel, gamma, *rest = block.get_weights()
         gamma[rng.permutation(len(gamma))[: len(gamma) // 2]] = 0  # so their output is beta, 0
         block.set_weights([kernel, gamma, *rest])
     pruned = pruning.prune(model, 0.5)
-    outputs = [pruned.get_layer(f"up_{size}").output for size in pruning.SIZES]
-    assert [output.shape[-1] for output in outputs] == [8, 6, 4, 4]
+    outputs = [pruned.get_layer(f"up_{size}").output for size in sizes]
+    assert [output.shape[-1] for output in outputs] == [n // 2 for n in options["filters"]]
     logits, expected = (x.predict_on_batch(random_batch[0]) for x in (pruned, model))
     np.testing.assert_allclose(logits, expected, atol=1e-5)
 

@@ -113,6 +113,10 @@ def test_logits_are_float32_under_mixed_precision(short_encoder_here):
         ({"image_size": (96, 150)}, "96x150.* 96x160"),
         ({"image_size": 16}, "16x16.* 32x32"),
         ({"image_size": 0}, "0x0.* 32x32"),
+        ({"image_size": 40, "enlarge": 2, "filters": (8, 8, 8)}, "40x40.* by 16; resize it to 32"),
+        ({"enlarge": 3, "filters": (8, 8)}, "enlarge is 3: use 1 or 2"),
+        ({"enlarge": 2, "filters": (8, 8, 8, 8)}, "filters are .* give 3 numbers"),
+        ({"filters": (8, 8, 8)}, "filters are .* give 4 numbers"),
         ({"num_classes": 1}, "num_classes is 1: .* at least 2"),
         ({"weights": "coco"}, 'weights is \'coco\': use "auto", "imagenet" or None'),
     ],
@@ -130,7 +134,7 @@ def test_taps_match_laboratory_work(mobilenet):
     model = encoder.mobilenet_v2(128, 128)
     *skips, _ = model.outputs
     sizes_and_channels = [(tap.shape[1], tap.shape[3]) for tap in reversed(skips)]
-    assert sizes_and_channels == list(zip(encoder.SIZES, encoder.TAP_CHANNELS, strict=True))
+    assert sizes_and_channels == [(8, 576), (16, 192), (32, 144), (64, 96)]
     model.set_weights(mobilenet.get_weights()[: len(model.weights)])
     laboratory = keras.Model(mobilenet.input, [mobilenet.get_layer(name).output for name in names])
     pixels = RNG.uniform(-1, 1, (1, 128, 128, 3)).astype("float32")
@@ -146,6 +150,42 @@ def test_pixel_range_is_equivalent_to_scaled_pixels(short_encoder_here):
     assert np.abs(unit_range(IMAGES) - model(IMAGES)).max() > 1e-6
     brighter = 127.5 + IMAGES / 2  # has the values in (-1, 1) that IMAGES has in (0, 1)
     np.testing.assert_allclose(model(brighter), unit_range(IMAGES), atol=1e-6)
+
+
+# --- narrow skips, enlarged image ----------------------------------------------------------------
+
+
+def test_enlarged_image_equals_doubled_one(mobilenet):
+    small = RNG.uniform(-1, 1, (2, 64, 32, 3)).astype("float32")
+    enlarged, plain = encoder.mobilenet_v2(64, 32, enlarge=2), encoder.mobilenet_v2(128, 64)
+    plain.set_weights(enlarged.get_weights())
+    doubled = layers.UpSampling2D(2, interpolation="bilinear")(small)
+    _, *expected = plain(doubled)  # the first tap has the image's size and no use
+    assert [tap.shape[1:] for tap in enlarged.outputs] == [tap.shape[1:] for tap in expected]
+    for tap, same in zip(enlarged(small), expected, strict=True):
+        np.testing.assert_allclose(tap, same, atol=1e-5)
+
+
+def test_enlarged_model_keeps_image_size(short_encoder_here):
+    model = unet_model(image_size=(32, 48), weights=None, filters=(8, 8, 6), enlarge=2, narrow=True)
+    assert model.input_shape == (None, 32, 48, 3) and model.output_shape == (None, 32, 48, 3)
+    assert unet.block_sizes(model) == [16, 32, 64]
+
+
+def test_narrow_skips_have_half_the_channels_of_their_block(short_encoder_here):
+    plain, narrow = small_model(), small_model(narrow=True)
+    for size, count in unet.stages(FILTERS):
+        project = narrow.get_layer(f"narrow_{size}")
+        assert project.kernel.shape[:2] == (1, 1)
+        joined = narrow.get_layer(f"skip_{size}").output
+        assert joined.shape[-1] == count + count // 2 == count + project.output.shape[-1]
+        assert joined.shape[1:3] == plain.get_layer(f"skip_{size}").output.shape[1:3]
+    kernels = [values(layer.weights)[0] for layer in narrow.layers if "narrow" in layer.name]
+    assert len(kernels) == 4 and not np.array_equal(
+        kernels[2][0, 0, :6, :3], kernels[3][0, 0, :6, :3]
+    )
+    again = small_model(narrow=True, seed=0)
+    np.testing.assert_equal(values(again.weights), values(narrow.weights))
 
 
 # --- seeds and weights ---------------------------------------------------------------------------
