@@ -36,7 +36,7 @@ def loaded_by(statement):
         ("from labkit import classes, synthetic", {"numpy"}),
         ("from labkit import data", {"numpy", "PIL"}),
         (
-            "from labkit.experiments import ledger; ledger.rows('standard'); ledger.study('few')",
+            "from labkit.experiments import ledger; ledger.rows('laboratory'); ledger.study('few')",
             {"numpy", "pandas", "scipy"},
         ),
     ],

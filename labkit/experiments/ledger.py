@@ -5,6 +5,7 @@ Rows are never changed or deleted. A row that a later run replaces is shown as s
 
 import json
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import pandas as pd
 from scipy import stats
 
 from labkit import classes
-from labkit.experiments.settings import Settings
+from labkit.experiments import declared
+from labkit.experiments.declared import Settings
 
 LEDGER = Path(__file__).with_name("results") / "runs.jsonl"
 
@@ -24,6 +26,8 @@ LABORATORY_WORK = {
     "background IoU per image": 0.8832,
     "background Dice per image": 0.9338,
 }
+# Recipes by the name that they had when some of their rows were made.
+RENAMED = {"standard": "plain", "standard-attention-u-net": "plain-attention-u-net"}
 MAIN_SCORES = ("accuracy", "mean IoU", *(f"{name} IoU pooled" for name in classes.NAMES))
 
 
@@ -61,7 +65,7 @@ def rows(name=None, on="test", ledger=None, on_backend="tensorflow"):
         row
         for row, replaced in zip(all_rows, superseded(all_rows), strict=True)
         if not replaced
-        and (row["recipe"]["name"], scored_on(row), backend(row)) == (name, on, on_backend)
+        and (recipe_name(row), scored_on(row), backend(row)) == (name, on, on_backend)
     ]
     if not current:
         how = command(name, 0, on, on_backend)
@@ -131,7 +135,7 @@ def groups(names, on="test"):
         names: recipe names by title, such as ``{"UNet++": "short-unetpp"}``.
         on: as for ``rows``.
     """
-    recorded = {(row["recipe"]["name"], scored_on(row), backend(row)) for row in rows()}
+    recorded = {(recipe_name(row), scored_on(row), backend(row)) for row in rows()}
     return {
         title: rows(name, on)
         for title, name in names.items()
@@ -152,27 +156,42 @@ def backend(row):
 def superseded(all_rows):
     """For each row, whether a later one replaces it.
 
-    A later row replaces it if recipe name, seed, split and backend are the same, or if the recipe
-    of that name has other settings on that split by now.
+    A later row replaces it if recipe, seed, split and backend are the same, or if the recipe of
+    that name has other settings by now.
     """
-    last_index, last_settings = {}, {}
-    for index, row in enumerate(all_rows):
-        name, on = row["recipe"]["name"], scored_on(row)
-        last_index[name, on, row["seed"], backend(row)] = index
-        last_settings[name, on] = settings(row)
+    names = [recipe_name(row) for row in all_rows]
+    last_index, last_settings = {}, {name: declared_settings(name) for name in declared.RECIPES}
+    for index, (name, row) in enumerate(zip(names, all_rows, strict=True)):
+        last_index[name, scored_on(row), row["seed"], backend(row)] = index
+        if name not in declared.RECIPES:
+            last_settings[name] = settings(row)
     return [
-        last_index[row["recipe"]["name"], scored_on(row), row["seed"], backend(row)] != index
-        or last_settings[row["recipe"]["name"], scored_on(row)] != settings(row)
-        for index, row in enumerate(all_rows)
+        last_index[name, scored_on(row), row["seed"], backend(row)] != index
+        or last_settings[name] != settings(row)
+        for index, (name, row) in enumerate(zip(names, all_rows, strict=True))
     ]
 
 
+def recipe_name(row):
+    """The name of a row's recipe today."""
+    name = row["recipe"]["name"]
+    today = RENAMED.get(name)
+    return today if today and declared_settings(today) == settings(row) else name
+
+
+@cache
+def declared_settings(name):
+    """The ``settings`` of a declared recipe."""
+    return settings({"recipe": asdict(declared.find(name))})
+
+
 def settings(row):
-    """The recipe of a row as a dict, with defaults for settings added since it was written.
+    """The settings of a row as a dict without the recipe's name, with defaults for those added
+    since it was written.
 
     A dict, because ``Recipe`` would reject a loss that this version does not know.
     """
-    recipe = asdict(Settings(row["recipe"]["name"])) | row["recipe"]
+    recipe = asdict(Settings("")) | row["recipe"] | {"name": ""}
     return json.loads(json.dumps(recipe))  # lists for tuples, as in a file
 
 
@@ -191,7 +210,7 @@ def all_runs(all_rows):
     """A pandas table of all runs: recipe, scores, cost, origin, and the command to repeat each."""
     lines = []
     for row, replaced in zip(all_rows, superseded(all_rows), strict=True):
-        name, on = row["recipe"]["name"], scored_on(row)
+        name, on = recipe_name(row), scored_on(row)
         lines.append(
             {
                 "recipe": name,

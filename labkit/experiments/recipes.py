@@ -1,6 +1,6 @@
-"""Trainings declared as data: ``run`` trains a recipe and makes a row of the ledger from it."""
+"""Trains a recipe: ``run`` makes a row of the ledger from it."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import keras
 
@@ -8,14 +8,15 @@ from labkit import data, losses, training
 from labkit.analysis import probes, scores
 from labkit.augment import Strength
 from labkit.batches import Batches
-from labkit.experiments.settings import Settings
+from labkit.experiments import declared
+from labkit.experiments.declared import SKIPS, Settings
 from labkit.methods.adaptive import Adaptive
 from labkit.models import aff, attention, fullres, lft, skips, transunet, unetpp
 from labkit.models.unet import unet_model
 from labkit.runs.identity import weights_code
 
 SPLITS = ("test", "validation")
-# A second loss has weight 0.5, as Dice has in the standard recipe.
+# A second loss has weight 0.5, as Dice has in the plain recipe.
 LOSSES = {
     "cross-entropy": losses.CrossEntropy,
     "focal": losses.Focal,
@@ -37,32 +38,11 @@ ARCHITECTURES = {
     "AFF-UNet": aff.aff_unet,
     "full-resolution U-Net": fullres.fullres_unet,
 }
-SKIPS = "unet, skips: "  # followed by one of ``skips.VARIANTS``: also an architecture
 
 
 @dataclass(frozen=True)
 class Recipe(Settings):
-    """Everything that shapes a training except its seed. Defaults are those of the laboratory work.
-
-    Attributes:
-        name: of the recipe.
-        epochs, batch_size: of the training.
-        learning_rate: constant, or the peak of a one-cycle schedule.
-        one_cycle: use a one-cycle schedule (``training.one_cycle``).
-        weight_decay: above 0, use AdamW instead of Adam.
-        loss: a key of ``LOSSES``.
-        dice: weight of an additional Dice loss.
-        averaging: momentum of the moving average of weights (EMA), 0 for none.
-        augmented: move and recolor the images (``labkit.augment``): False, or a key of
-            ``AUGMENTATIONS``.
-        fine_tune: train the encoder's convolutions too: True for all, or the name of the first
-            layer to train.
-        encoder_rate: factor of the learning rate for the encoder; needs weight decay.
-        pixel_range, momentum, filters, narrow, enlarge: of the model, see ``unet_model``.
-        architecture: a key of ``ARCHITECTURES``, or "unet, skips: " and one of ``skips.VARIANTS``.
-        pretrained: start from ImageNet weights if available.
-        gradients: record gradient norms by depth in each epoch.
-        image_size: S, in pixels.
+    """Settings that are checked: see ``declared.Settings``.
 
     Raises ValueError for an unknown loss, architecture or augmentation, or an encoder rate without
     weight decay.
@@ -86,102 +66,9 @@ class Recipe(Settings):
             raise ValueError(f"{name} is {value!r}: use one of {', '.join(map(repr, choices))}")
 
 
-LIGHT = (128, 128, 64, 32)  # filters of a lighter decoder, for quick runs
-# Settings that all recipes but the laboratory work's share.
-COURSE = {"batch_size": 32, "one_cycle": True, "pixel_range": (-1, 1), "momentum": 0.9}
-QUICK = Recipe("quick", epochs=3, weight_decay=1e-4, **COURSE)
-STANDARD = Recipe(
-    "standard",
-    **COURSE | {"batch_size": 16},
-    epochs=20,
-    weight_decay=1e-3,
-    dice=0.5,
-    averaging=0.99,
-    augmented=True,
-    fine_tune=True,
-    encoder_rate=0.3,
-)
-DECLARED = [
-    # The training of the laboratory work: frozen MobileNetV2, Adam, no augmentation.
-    Recipe("laboratory"),
-    # The training of chapter 5: three epochs on all images.
-    QUICK,
-    # The scores of the laboratory work in the shortest time: a lighter decoder, the encoder
-    # trained from its tenth block on, two epochs.
-    Recipe(
-        "fast",
-        **COURSE | {"batch_size": 16},
-        epochs=2,
-        weight_decay=1e-4,
-        fine_tune="block_10",
-        encoder_rate=0.3,
-        filters=LIGHT,
-    ),
-    # The course's best recipe.
-    STANDARD,
-]
-
-
-def skips_recipe(prefix, variant):
-    """The recipe name of a skip variant: ("skips", "none, wide") -> "skips-none-wide"."""
-    return f"{prefix}-{slug(variant)}"
-
-
-def slug(name):
-    """A name in the form of recipe names: "none, wide" -> "none-wide", "UNet++" -> "unetpp"."""
-    return name.lower().replace("++", "pp").replace(",", "").replace(" ", "-")
-
-
-# What skips are for (chapter 7): all variants in a short training of a light decoder, and some of
-# them with a randomly initialized encoder.
-DECLARED += [
-    replace(QUICK, name=skips_recipe("skips", name), architecture=SKIPS + name, filters=LIGHT)
-    for name in skips.VARIANTS
-]
-DECLARED += [
-    replace(
-        QUICK,
-        name=skips_recipe("scratch", name),
-        architecture=SKIPS + name,
-        filters=LIGHT,
-        epochs=4,
-        pretrained=False,
-        gradients=True,
-    )
-    for name in ("all", "none", "none, wide", "not 8", "not 64")
-]
-# The best settings of ``labkit study tuning`` with seed 0, rounded.
-TUNED = {"learning_rate": 3.6e-3, "encoder_rate": 0.032, "weight_decay": 7e-5, "dice": 0.85}
-# Ways to improve: the standard recipe with six epochs and a light decoder, one setting changed.
-SHORT = replace(STANDARD, name="short", epochs=6, filters=LIGHT)
-DECLARED += [
-    SHORT,
-    *(
-        replace(SHORT, name=f"short-{slug(name)}", architecture=name)
-        for name in ARCHITECTURES
-        if name != SHORT.architecture
-    ),
-    *(replace(SHORT, name=f"short-{slug(name)}", loss=name, dice=0.0) for name in LOSSES),
-    replace(SHORT, name="short-without-augmentation", augmented=False),
-    *(
-        replace(SHORT, name=f"short-augmentation-{name}", augmented=name)
-        for name in ("adaptive", "apart")
-    ),
-    replace(SHORT, name="short-frozen", fine_tune=False),
-    replace(SHORT, name="short-tuned", **TUNED),
-    # The best of the architectures above, with the full budget.
-    replace(STANDARD, name="standard-attention-u-net", architecture="Attention U-Net"),
-    # The largest gains among the short recipes, combined, with the full budget.
-    replace(STANDARD, name="combined", architecture="full-resolution U-Net", **TUNED),
-]
-RECIPES = {recipe.name: recipe for recipe in DECLARED}
-
-
 def find(name):
     """The recipe of this name; raises ValueError if there is none."""
-    if name not in RECIPES:
-        raise ValueError(f"recipe is {name!r}: use one of {', '.join(RECIPES)}")
-    return RECIPES[name]
+    return Recipe(**vars(declared.find(name)))
 
 
 def run(recipe, seed=0, on="test", source=data.REAL, limit=None):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from labkit import classes, data, metrics, synthetic, training
-from labkit.experiments import recipes
+from labkit.experiments import declared, recipes
 
 COATS = {"varied": {}, "plain": {"shades": 1}}  # drawing options of the train images
 SHADES = (1, 2, 3, 4, 5, 6)
@@ -36,7 +36,7 @@ def experiment(coats, seed=0, animals=100, images=1000, epochs=8, image_size=128
     """
     if coats not in COATS:
         raise ValueError(f"coats is {coats!r}: use one of {', '.join(COATS)}")
-    settings = recipes.COURSE | {"filters": recipes.LIGHT, "weight_decay": 1e-4}
+    settings = declared.COURSE | {"filters": declared.LIGHT, "weight_decay": 1e-4}
     recipe = recipes.Recipe(f"{coats}-coats", epochs=epochs, image_size=image_size, **settings)
     train = drawings(images, image_size, seed=seed, split="train", **COATS[coats])
     model, _ = recipes.fit(recipe, seed, train)

@@ -17,16 +17,16 @@ from keras import ops
 from labkit import augment, data, profile
 from labkit.analysis import probes, scores
 from labkit.batches import Batches
-from labkit.experiments import recipes, tuning
+from labkit.experiments import declared, recipes, tuning
 from labkit.methods import cascade, export, pruning
 from labkit.models import unetpp
 
-BASE = recipes.SHORT
+BASE = declared.SHORT
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)  # of the decoder's channels, to prune
 COARSE_SIZE, CROP_SIZE = 64, 96  # input sizes of a cascade's two networks, in pixels
 # A short training of the tuned settings, with changes of the network and of the settings.
 DESIGN = replace(
-    recipes.STANDARD, name="design", augmented="flips", fine_tune="block_3", **recipes.TUNED
+    declared.STANDARD, name="design", augmented="flips", fine_tune="block_3", **declared.TUNED
 )
 SMALL_DECODER = {"enlarge": 2, "narrow": True, "filters": (128, 64, 32)}
 DESIGNS = {  # changes by title
@@ -54,9 +54,17 @@ SEAM_SHIFT = 8  # pixels to the right
 TRIALS = 16
 TRIAL = replace(BASE, name="trial", epochs=2)
 # Recipes that a figure of chapter 12 compares by cost.
-COST_RECIPES = ["laboratory", "quick", "fast", "standard", "standard-attention-u-net", "combined"]
+COST_RECIPES = [
+    "laboratory",
+    "quick",
+    "fast",
+    "plain",
+    "standard",
+    "plain-attention-u-net",
+    "combined",
+]
 COST_RECIPES += [BASE.name, "short-frozen", "short-tuned"]
-COST_RECIPES += [f"short-{recipes.slug(name)}" for name in recipes.ARCHITECTURES if name != "unet"]
+COST_RECIPES += [f"short-{declared.slug(name)}" for name in recipes.ARCHITECTURES if name != "unet"]
 
 
 def run_metadata(seed):
@@ -135,7 +143,7 @@ def study_design(pets, seed):
     train, val = data.hold_out(pets.train)
     for epochs, titles in DESIGN_EPOCHS.items():
         for title in titles:
-            name = f"design-{recipes.slug(title)}-{epochs}"
+            name = f"design-{declared.slug(title)}-{epochs}"
             recipe = replace(DESIGN, name=name, epochs=epochs, **DESIGNS[title])
             model, trained = recipes.fit(recipe, seed, train)
             counts = scores.tally(model, val)
@@ -175,7 +183,7 @@ def study_few(pets, seed):
         train = pets.train.select(np.sort(order[:count]))
         epochs = round(FEW_STEPS / len(Batches(train, BASE.batch_size)))
         for title, change in FEW_CHANGES.items():
-            name = f"{BASE.name}-{count}-{recipes.slug(title)}"
+            name = f"{BASE.name}-{count}-{declared.slug(title)}"
             recipe = replace(BASE, name=name, epochs=epochs, **change)
             model, _ = recipes.fit(recipe, seed, train)
             yield {

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from labkit import classes, data
-from labkit.experiments import ledger, recipes
+from labkit.experiments import declared, ledger, recipes
 from labkit.experiments.recipes import Recipe
 
 FIRST = Recipe("mine")
@@ -79,6 +79,17 @@ def test_rows_of_recipe_are_current_and_sorted_by_seed(write_ledger):
 )
 def test_superseded_by_later_row(later, replaced):
     assert ledger.superseded([make_row(), later]) == [replaced, False]
+
+
+def test_row_of_renamed_recipe_has_its_new_name(write_ledger):
+    old = make_row(replace(recipes.find("plain"), name="standard"))
+    other = make_row(replace(recipes.find("plain"), name="standard", epochs=2))
+    new = make_row(recipes.find("standard"))
+    assert [ledger.recipe_name(row) for row in (old, other, new)] == ["plain"] + 2 * ["standard"]
+    assert ledger.superseded([old, other, new]) == [False, True, False]
+    write_ledger(old, other, new)
+    assert ledger.rows("plain") == [old] and ledger.rows("standard") == [new]
+    assert list(ledger.all_runs([old])["repeat it"]) == ["labkit run plain --seed 0"]
 
 
 def test_superseded_keeps_rows_with_missing_settings():
@@ -218,5 +229,6 @@ def test_repository_ledger_rows_are_complete_and_match_declared_recipes():
         assert set(ledger.MAIN_SCORES) <= set(row[on])
         assert ledger.summary(row[on]).to_numpy().max() <= 1
         assert row["recipe"].items() <= json.loads(json.dumps(asdict(recipe))).items()
-        if not superseded and recipe.name in recipes.RECIPES:
-            assert recipe == recipes.find(recipe.name)
+        if not superseded and ledger.recipe_name(row) in declared.RECIPES:
+            name = ledger.recipe_name(row)
+            assert replace(recipe, name=name) == recipes.find(name)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from labkit import data, download, losses, training
-from labkit.experiments import ledger, recipes, tuning
+from labkit.experiments import declared, ledger, recipes, tuning
 from labkit.experiments.recipes import Recipe
+from labkit.models import skips
 from labkit.models.unet import FILTERS, unet_model
 from labkit.runs.folder import Run
 
@@ -52,22 +53,24 @@ def test_default_filters_are_those_of_the_model():
 
 
 def test_recipes_are_found_by_name_and_json_serializable():
-    for name, recipe in recipes.RECIPES.items():
-        assert recipes.find(name) is recipe and recipe.name == name
-        assert Recipe(**json.loads(json.dumps(asdict(recipe)))) == recipe
+    for name, recipe in declared.RECIPES.items():
+        assert vars(recipes.find(name)) == vars(recipe) and recipe.name == name
+        assert Recipe(**json.loads(json.dumps(asdict(recipe)))) == recipes.find(name)
+    different = {tuple(vars(recipe).items())[1:] for recipe in declared.RECIPES.values()}
+    assert len(different) == len(declared.RECIPES)  # a row of the ledger belongs to one recipe
     with pytest.raises(ValueError, match="recipe is 'lab': use one of laboratory"):
         recipes.find("lab")
 
 
 def changed_settings(recipe):
-    """The settings that differ from the short or standard recipe it is a variant of."""
+    """The settings that differ from the short or plain recipe it is a variant of."""
     plain = vars(recipes.find(recipe.name.split("-")[0]))
     return {key for key, value in vars(recipe).items() if value != plain[key]} - {"name"}
 
 
 def test_variant_recipes_change_one_setting():
-    for name, recipe in recipes.RECIPES.items():
-        if name.startswith(("short-", "standard-")) and name != "short-tuned":
+    for name, recipe in declared.RECIPES.items():
+        if name.startswith(("short-", "plain-")) and name != "short-tuned":
             assert changed_settings(recipe) in (
                 {"architecture"}, {"dice"}, {"loss", "dice"}, {"augmented"}, {"fine_tune"}
             )  # fmt: skip
@@ -79,6 +82,12 @@ def test_tuned_recipe_is_best_trial():
     best = trials.loc[trials[trials["seed"] == 0]["mean IoU"].idxmax()]
     for name in tuning.SPACE:
         assert getattr(recipes.find("short-tuned"), name) == pytest.approx(best[name], rel=0.02)
+
+
+def test_declared_names_are_those_that_can_be_trained():
+    assert list(recipes.ARCHITECTURES) == list(declared.ARCHITECTURES)
+    assert list(recipes.LOSSES) == list(declared.LOSSES)
+    assert list(skips.VARIANTS) == list(declared.SKIP_VARIANTS)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +245,7 @@ def test_build_architecture(name):
     recipe = Recipe("mine", architecture=name, image_size=32, pretrained=False, filters=(8,) * 4)
     model = recipes.build(recipe, 0)
     assert model.output_shape == (None, 32, 32, 3)
-    assert model.name == recipes.slug(name)
+    assert model.name == declared.slug(name)
     assert recipes.unet_model is recipes.ARCHITECTURES["unet"] is unet_model
 
 

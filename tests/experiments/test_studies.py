@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from labkit import classes, cli, data
-from labkit.experiments import ledger, recipes, studies, tuning
+from labkit.experiments import declared, ledger, recipes, studies, tuning
 from labkit.methods import cascade, export
 from labkit.models.unet import unet_model
 from labkit.models.unetpp import unetpp_model
@@ -39,7 +39,7 @@ def fit_calls(monkeypatch):
         run = Run({"seconds": [1.0] * recipe.epochs}, "folder", {})
         return model or build(recipe, seed), run
 
-    small_recipes = {name: replace(recipes.find(name), image_size=64) for name in recipes.RECIPES}
+    small_recipes = {name: replace(recipes.find(name), image_size=64) for name in declared.RECIPES}
     monkeypatch.setattr(recipes, "find", small_recipes.get)
     monkeypatch.setattr(recipes, "build", build)
     monkeypatch.setattr(recipes, "fit", fit)
