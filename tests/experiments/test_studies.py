@@ -85,7 +85,13 @@ def test_design_study_scores_validation_images(pets, fit_calls, monkeypatch):
     assert len({row["recipe"]["name"] for row in rows}) == len(rows)
     train, val = data.hold_out(pets.train)
     assert all(len(call[2]) == len(train) and call[1] == 1 for call in fit_calls)
+    chosen = recipes.find("standard")
     for row in rows:
+        network = [row["recipe"][name] for name in ("narrow", "enlarge", "filters")]
+        if row["design"] == "plain":
+            assert network == [False, 1, [512, 256, 128, 64]]
+        if row["design"] == "enlarged, narrow skips":
+            assert network == [chosen.narrow, chosen.enlarge, list(chosen.filters)]
         assert row["seconds"] == row["recipe"]["epochs"]
         assert ("narrow" in row["multiply-adds"]) == row["recipe"]["narrow"]
         low, high = row["intervals"]["mean IoU"]
