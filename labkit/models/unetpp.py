@@ -13,6 +13,7 @@ import keras
 from keras import layers, ops
 
 from labkit.models.assemble import assemble, glorot
+from labkit.models.encoder import SIZES
 from labkit.models.unet import upsample
 
 
@@ -22,7 +23,7 @@ def unetpp_model(**options):
 
 
 def decoder(taps, num_classes, momentum, seed, filters):
-    """From five taps, finest first, to logits: the mean of four heads."""
+    """From the encoder's taps, finest first, to logits: the mean of all heads."""
 
     def block(level, column):
         block_seed = 100 * seed + 10 * level + column
@@ -88,15 +89,21 @@ class Heads(layers.Layer):
 
 
 def pruned(model, depth):
-    """The nested U-Net of ``depth`` 1 to 4 of a trained UNet++, without the deeper layers.
+    """The nested U-Net of ``depth`` 1 to 4 (3 if enlarged) of a trained UNet++, without the deeper
+    layers.
 
     It shares its weights with ``model``. Raises ValueError for another depth.
     """
-    if depth not in (1, 2, 3, 4):
-        raise ValueError(f"depth is {depth}: use 1, 2, 3 or 4")
     encoder = model.get_layer("encoder")
+    depths = range(1, len(encoder.outputs))
+    if depth not in depths:
+        raise ValueError(f"depth is {depth}: use one of {', '.join(map(str, depths))}")
     shallow = keras.Model(encoder.input, encoder.outputs[: depth + 1], name="encoder")
     image = keras.Input(model.input_shape[1:], name="image")
     taps = shallow(model.get_layer("rescaling")(image))
+    names = {layer.name for layer in model.layers}
+    for level, size in zip(range(depth + 1), reversed(SIZES), strict=False):
+        if f"narrow_{size}" in names:
+            taps[level] = model.get_layer(f"narrow_{size}")(taps[level])
     nodes = nest(taps, lambda level, column: model.get_layer(f"up_{level}_{column}"))
     return keras.Model(image, model.get_layer(f"logits_{depth}")(nodes[-1]), name=f"unet_{depth}")

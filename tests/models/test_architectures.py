@@ -22,6 +22,7 @@ MODELS = {
 }
 SMALL_OPTIONS = {"image_size": 32, "weights": None, "filters": (16, 12, 8, 8)}
 WIDE_OPTIONS = SMALL_OPTIONS | {"image_size": (32, 64), "num_classes": 4}
+NARROW = {"filters": (12, 8, 8), "narrow": True, "enlarge": 2}
 each_architecture = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 
 
@@ -47,6 +48,13 @@ def test_logits_have_image_size_and_are_independent_of_batch(model, wide_images)
     logits = model.predict_on_batch(wide_images)
     assert logits.dtype == np.float32 and np.isfinite(logits).all()
     np.testing.assert_allclose(model.predict_on_batch(wide_images[2:3]), logits[2:3], atol=1e-4)
+
+
+@each_architecture
+def test_narrow_skips_and_enlarged_image(make, wide_images):
+    model = make(**WIDE_OPTIONS | NARROW)
+    assert model.predict_on_batch(wide_images).shape == (3, 32, 64, 4)
+    assert sum("narrow_" in layer.name for layer in model.layers) == 3
 
 
 @each_architecture
@@ -101,17 +109,21 @@ def test_real_encoder_model_trains_saves_and_loads(make, compiled, real_encoder,
 # --- UNet++ --------------------------------------------------------------------------------------
 
 
-def test_unetpp_is_mean_of_four_heads_of_growing_size(images):
-    model = unetpp.unetpp_model(**SMALL_OPTIONS)
+@pytest.mark.parametrize("changes", [{}, NARROW], ids=["plain", "narrow"])
+def test_unetpp_is_mean_of_heads_of_growing_size(changes, images):
+    model = unetpp.unetpp_model(**SMALL_OPTIONS | changes)
     blocks = {layer.name for layer in model.layers if layer.name.startswith("up_")}
-    assert blocks == {f"up_{level}_{c}" for level in range(4) for c in range(1, 5 - level)}
-    pruned = [unetpp.pruned(model, depth) for depth in (1, 2, 3, 4)]
+    count = 3 if changes else 4
+    assert blocks == {
+        f"up_{level}_{c}" for level in range(count) for c in range(1, count + 1 - level)
+    }
+    pruned = [unetpp.pruned(model, depth) for depth in range(1, count + 1)]
     heads = [network.predict_on_batch(images) for network in pruned]
     np.testing.assert_allclose(model.predict_on_batch(images), np.mean(heads, axis=0), atol=1e-5)
     sizes = [network.count_params() for network in (*pruned, model)]
     assert sizes == sorted(set(sizes))
-    for depth in (0, 5):
-        with pytest.raises(ValueError, match=f"depth is {depth}: use 1, 2, 3 or 4"):
+    for depth in (0, count + 1):
+        with pytest.raises(ValueError, match=f"depth is {depth}: use one of 1, 2, 3"):
             unetpp.pruned(model, depth)
 
 
