@@ -39,16 +39,9 @@ def batch(count):
 def training(recipe_name):
     """Measure training steps of a recipe, in images per second."""
     from labkit.experiments import recipes
-    from labkit.models.unet import unet_model
 
     recipe = recipes.find(recipe_name)
-    model = unet_model(
-        weights="imagenet",
-        fine_tune=recipe.fine_tune,
-        pixel_range=recipe.pixel_range,
-        momentum=recipe.momentum,
-        filters=recipe.filters,
-    )
+    model = recipes.build(recipe, seed=0)
     optimizer = recipes.optimizer(recipe, model, train_ds=range(100))
     model.compile(optimizer, recipes.loss(recipe), jit_compile=False)
     data = batch(recipe.batch_size)
@@ -95,12 +88,11 @@ def predictions(recipe_name):
     import keras
 
     from labkit.experiments import recipes
-    from labkit.models.unet import unet_model
 
-    filters, found = recipes.find(recipe_name).filters, {}
+    recipe, found = recipes.find(recipe_name), {}
     for policy, name in (("float32", "float32"), ("mixed_bfloat16", "bfloat16")):
         keras.mixed_precision.set_global_policy(policy)
-        model = unet_model(weights="imagenet", filters=filters)
+        model = recipes.build(recipe, seed=0)
         for count in (1, BATCH):
             images = batch(count)[0]
             found[f"Keras {name}, batch {count}"] = rate(
@@ -108,7 +100,7 @@ def predictions(recipe_name):
             )
     if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("tf2onnx"):
         keras.mixed_precision.set_global_policy("float32")
-        found |= predict_onnx(unet_model(weights="imagenet", filters=filters))
+        found |= predict_onnx(recipes.build(recipe, seed=0))
     return found
 
 
@@ -199,7 +191,6 @@ def floor():
     import tensorflow as tf
 
     from labkit.experiments import recipes
-    from labkit.models.unet import unet_model
 
     found = {}
     for kind in (tf.float32, tf.bfloat16):
@@ -207,8 +198,7 @@ def floor():
         products = rate(lambda square=square: tf.matmul(square, square).numpy(), 1, 4.0)
         found[f"{kind.name} GFLOP/s"] = 2 * 4096**3 * products / 1e9
     for name in ("laboratory", "standard", "fast"):
-        recipe = recipes.find(name)
-        model = unet_model(weights="imagenet", fine_tune=recipe.fine_tune, filters=recipe.filters)
+        model = recipes.build(recipes.find(name), seed=0)
         found[f"{name} GFLOP an image"] = training_flops(model) / 1e9
     return found
 
