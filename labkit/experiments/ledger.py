@@ -114,7 +114,8 @@ def study_file(name):
 def study(name):
     """The latest rows of each seed of a study, as a pandas table.
 
-    Nested values become columns with joined names: "before mean IoU", "recipe name".
+    Nested values become columns with joined names: "before mean IoU", "recipe name", which is that
+    of today.
 
     Raises:
         FileNotFoundError: if the study has no file; names the command that makes it.
@@ -123,7 +124,11 @@ def study(name):
     if not file.exists():
         raise FileNotFoundError(f"{file} does not exist: make it by `labkit study {name}`")
     lines = file.read_text(encoding="utf-8").splitlines()
-    table = pd.json_normalize([json.loads(line) for line in lines if line], sep=" ")
+    study_rows = [json.loads(line) for line in lines if line]
+    for row in study_rows:
+        if "recipe" in row:
+            row["recipe"]["name"] = recipe_name(row)
+    table = pd.json_normalize(study_rows, sep=" ")
     latest = table.groupby("seed")["started"].transform("max")
     return table[table["started"] == latest].reset_index(drop=True)
 

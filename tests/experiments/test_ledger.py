@@ -90,6 +90,9 @@ def test_row_of_renamed_recipe_has_its_new_name(write_ledger):
     write_ledger(old, other, new)
     assert ledger.rows("plain") == [old] and ledger.rows("standard") == [new]
     assert list(ledger.all_runs([old])["repeat it"]) == ["labkit run plain --seed 0"]
+    for row in (old, new):
+        ledger.append({"started": "2026-01-01", **row}, ledger.study_file("cost"))
+    assert list(ledger.study("cost")["recipe name"]) == ["plain", "standard"]
 
 
 def test_superseded_keeps_rows_with_missing_settings():
