@@ -36,12 +36,22 @@ def batch(count):
 # --- labkit, TensorFlow --------------------------------------------------------------------------
 
 
+def build(recipe):
+    """Return a recipe's untrained model; without ImageNet weights, which change what is trained,
+    raises ConnectionError."""
+    from labkit.experiments import recipes
+    from labkit.models.encoder import imagenet_weights
+
+    imagenet_weights("imagenet")
+    return recipes.build(recipe, seed=0)
+
+
 def training(recipe_name):
     """Measure training steps of a recipe, in images per second."""
     from labkit.experiments import recipes
 
     recipe = recipes.find(recipe_name)
-    model = recipes.build(recipe, seed=0)
+    model = build(recipe)
     optimizer = recipes.optimizer(recipe, model, train_ds=range(100))
     model.compile(optimizer, recipes.loss(recipe), jit_compile=False)
     data = batch(recipe.batch_size)
@@ -92,7 +102,7 @@ def predictions(recipe_name):
     recipe, found = recipes.find(recipe_name), {}
     for policy, name in (("float32", "float32"), ("mixed_bfloat16", "bfloat16")):
         keras.mixed_precision.set_global_policy(policy)
-        model = recipes.build(recipe, seed=0)
+        model = build(recipe)
         for count in (1, BATCH):
             images = batch(count)[0]
             found[f"Keras {name}, batch {count}"] = rate(
@@ -100,7 +110,7 @@ def predictions(recipe_name):
             )
     if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("tf2onnx"):
         keras.mixed_precision.set_global_policy("float32")
-        found |= predict_onnx(recipes.build(recipe, seed=0))
+        found |= predict_onnx(build(recipe))
     return found
 
 
@@ -198,7 +208,7 @@ def floor():
         products = rate(lambda square=square: tf.matmul(square, square).numpy(), 1, 4.0)
         found[f"{kind.name} GFLOP/s"] = 2 * 4096**3 * products / 1e9
     for name in ("laboratory", "standard", "fast"):
-        model = recipes.build(recipes.find(name), seed=0)
+        model = build(recipes.find(name))
         found[f"{name} GFLOP an image"] = training_flops(model) / 1e9
     return found
 
@@ -209,8 +219,10 @@ def training_flops(model):
     One forward pass; where the layer is trained, also two backward passes as large (gradients of
     the kernel and of the input).
     """
-    return sum(
-        convolution_flops(layer) * (3 if layer.trainable else 1) for layer in all_layers(model)
+    from labkit.analysis.probes import layer_multiply_adds
+
+    return 2 * sum(
+        layer_multiply_adds(layer) * (3 if layer.trainable else 1) for layer in all_layers(model)
     )
 
 
@@ -218,18 +230,6 @@ def all_layers(model):
     """Yield the layers of a model, including those of nested models."""
     for layer in model.layers:
         yield from all_layers(layer) if hasattr(layer, "layers") else [layer]
-
-
-def convolution_flops(layer):
-    """Return a layer's operations: two for each product of an input value and a kernel weight."""
-    import keras
-
-    if not layer.weights or "conv" not in type(layer).__name__.lower():
-        return 0
-    kernel = np.prod(layer.kernel.shape)
-    transposed = isinstance(layer, keras.layers.Conv2DTranspose)
-    _, height, width, _ = layer.input.shape if transposed else layer.output.shape
-    return 2 * kernel * height * width
 
 
 NAMED = (laboratory, standard, fast, whole, predict, predict_light, smp, floor)

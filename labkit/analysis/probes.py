@@ -134,9 +134,16 @@ def multiply_adds(model):
     for part in model.layers:
         name = part.name.partition("_")[0] if part.name.startswith("narrow") else part.name
         for layer in getattr(part, "layers", [part]):
-            # A transposed convolution uses its kernel at each input pixel, others at each output.
-            transposed = isinstance(layer, keras.layers.Conv2DTranspose)
-            if transposed or isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
-                _, height, width, _ = (layer.input if transposed else layer.output).shape
-                counts[name] = counts.get(name, 0) + height * width * math.prod(layer.kernel.shape)
+            if count := layer_multiply_adds(layer):
+                counts[name] = counts.get(name, 0) + count
     return counts
+
+
+def layer_multiply_adds(layer):
+    """Multiply-adds of a convolution for one image; 0 for other layers."""
+    # A transposed convolution uses its kernel at each input pixel, others at each output pixel.
+    transposed = isinstance(layer, keras.layers.Conv2DTranspose)
+    if not transposed and not isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
+        return 0
+    _, height, width, _ = (layer.input if transposed else layer.output).shape
+    return height * width * math.prod(layer.kernel.shape)

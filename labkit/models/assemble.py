@@ -14,7 +14,7 @@ from keras import layers
 
 from labkit import classes
 from labkit.models.encoder import pretrained, rescaling
-from labkit.models.unet import FILTERS, check_filters, narrow_skips
+from labkit.models.unet import check_filters, narrow_skips
 
 
 def assemble(
@@ -27,7 +27,7 @@ def assemble(
     pixel_range=(-1, 1),
     momentum=0.9,
     seed=0,
-    filters=FILTERS,
+    filters=None,
     narrow=False,
     enlarge=1,
     with_image=False,
@@ -42,7 +42,7 @@ def assemble(
         with_image: also pass the rescaled image to the decoder, before the first tap.
     """
     classes.check_count(num_classes)
-    check_filters(filters, enlarge)
+    filters = check_filters(filters, enlarge)
     encoder = pretrained(image_size, weights, fine_tune, seed, enlarge)
     image = keras.Input(encoder.input_shape[1:], name="image")
     scaled = rescaling(pixel_range)(image)

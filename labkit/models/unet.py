@@ -39,7 +39,7 @@ def unet_model(
     pixel_range=(-1, 1),
     momentum=0.9,
     seed=0,
-    filters=FILTERS,
+    filters=None,
     narrow=False,
     enlarge=1,
 ):
@@ -52,7 +52,8 @@ def unet_model(
             the laboratory work uses (0, 1).
         momentum: of the decoder's batch normalization; the laboratory work uses 0.99.
         seed: of the random weights.
-        filters: of the upsampling blocks, coarsest first: four, or three if ``enlarge`` is 2.
+        filters: of the upsampling blocks, coarsest first: four, or three if ``enlarge`` is 2. None
+            for the last of ``FILTERS``.
         narrow: reduce the channels of each skip, see ``narrow_skips``.
         enlarge: 2 doubles the image inside the model, before the encoder; 1 does not.
 
@@ -65,7 +66,7 @@ def unet_model(
             another number of filters.
     """
     classes.check_count(num_classes)
-    check_filters(filters, enlarge)
+    filters = check_filters(filters, enlarge)
     encoder = pretrained(image_size, weights, fine_tune, seed, enlarge)
     image = keras.Input(encoder.input_shape[1:], name="image")
     taps = encoder(rescaling(pixel_range)(image))
@@ -76,13 +77,16 @@ def unet_model(
 
 
 def check_filters(filters, enlarge):
-    """Raise ValueError unless there is a number for each block."""
+    """The filters, or the default ones; raises ValueError unless there is one for each block."""
+    if filters is None:
+        return FILTERS[enlarge - 1 :]
     count = len(TAPS) - enlarge  # of the skips
     if len(filters) != count:
         raise ValueError(
             f"filters are {tuple(filters)}: with enlarge={enlarge}, give {count} numbers, one for "
             "each upsampling block"
         )
+    return filters
 
 
 def narrow_skips(taps, filters=FILTERS, seed=0):

@@ -81,6 +81,18 @@ def test_part_of_weight_path(part, paths):
     assert {probes.part_of(path) for path in paths} == {part}
 
 
+def test_multiply_adds_of_each_layer():
+    layers = [
+        keras.layers.Conv2D(4, 3, strides=2, padding="same"),
+        keras.layers.DepthwiseConv2D(3, padding="same"),
+        keras.layers.ReLU(),
+        keras.layers.Conv2DTranspose(2, 3, strides=2, padding="same"),
+    ]
+    model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+    counts = [probes.layer_multiply_adds(layer) for layer in model.layers]
+    assert counts == [4 * 4 * 9 * 3 * 4, 4 * 4 * 9 * 4, 0, 4 * 4 * 9 * 4 * 2]
+
+
 def test_multiply_adds_of_each_part():
     counts = probes.multiply_adds(unet_model(**SMALL | {"narrow": True}))
     up, narrow = 1 * 9 * 320 * 16, (4 * 576 * 8 + 16 * 192 * 6 + 64 * 144 * 4 + 256 * 96 * 4)

@@ -170,6 +170,9 @@ def test_enlarged_model_keeps_image_size(short_encoder_here):
     model = unet_model(image_size=(32, 48), weights=None, filters=(8, 8, 6), enlarge=2, narrow=True)
     assert model.input_shape == (None, 32, 48, 3) and model.output_shape == (None, 32, 48, 3)
     assert unet.block_sizes(model) == [16, 32, 64]
+    default = unet_model(image_size=32, weights=None, enlarge=2)
+    counts = [default.get_layer(f"up_{size}").output.shape[-1] for size in (16, 32, 64)]
+    assert counts == list(unet.FILTERS[1:])
 
 
 def test_narrow_skips_have_half_the_channels_of_their_block(short_encoder_here):
