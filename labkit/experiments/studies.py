@@ -34,9 +34,13 @@ DESIGNS = {  # changes by title
     "enlarged": {"enlarge": 2, "filters": (256, 128, 64)},
     "enlarged, narrow skips": declared.NETWORK,
     "all augmentation": declared.NETWORK | {"augmented": True},
+    "Dice weight 3": declared.NETWORK | {"dice": 3.0},
+    "every layer trained": declared.NETWORK | {"fine_tune": True},
+    "batches of 8": declared.NETWORK | {"batch_size": 8},
+    "no average of weights": declared.NETWORK | {"averaging": 0.0},
 }
 DESIGN_EPOCHS = {  # titles by number of epochs: augmentation takes more than two to show
-    2: ("plain", "narrow skips", "enlarged", "enlarged, narrow skips"),
+    2: tuple(title for title in DESIGNS if title != "all augmentation"),
     6: ("enlarged, narrow skips", "all augmentation"),
 }
 FEW_COUNTS = (100, 400)  # numbers of train images
