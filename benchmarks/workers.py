@@ -75,9 +75,9 @@ def whole():
     import keras
 
     from labkit import losses
-    from labkit.models.unet import unet_model
+    from labkit.models.unet import PLAIN, unet_model
 
-    model = unet_model(weights="imagenet", fine_tune=True)
+    model = unet_model(weights="imagenet", fine_tune=True, **PLAIN)
     model.compile(keras.optimizers.AdamW(1e-3), losses.CrossEntropy(), jit_compile=False)
     data = batch(BATCH)
     return {"train": rate(lambda: model.train_on_batch(*data), BATCH)}

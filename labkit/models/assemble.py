@@ -2,9 +2,9 @@
 
 A decoder is a function ``(taps, num_classes, momentum, seed, filters) -> logits`` that turns the
 encoder's feature maps, finest first, into logits ``[B, H, W, C]``. For a 128x128 image these maps
-are 64x64x96, 32x32x144, 16x16x192, 8x8x576 and 4x4x320, or, if it is enlarged, 64x64x144,
-32x32x192, 16x16x576 and 8x8x320; ``unet.narrow_skips`` may have reduced the channels of all but the
-last. The plain decoder is ``unet.decoder``.
+are 64x64x144, 32x32x192, 16x16x576 and 8x8x320, or, if it is not enlarged, 64x64x96, 32x32x144,
+16x16x192, 8x8x576 and 4x4x320; ``unet.narrow_skips`` has reduced the channels of all but the last,
+unless ``narrow`` is False. The decoder of the course's U-Net is ``unet.decoder``.
 """
 
 import math
@@ -14,7 +14,7 @@ from keras import layers
 
 from labkit import classes
 from labkit.models.encoder import pretrained, rescaling
-from labkit.models.unet import check_filters, narrow_skips
+from labkit.models.unet import FILTERS, check_filters, narrow_skips
 
 
 def assemble(
@@ -27,9 +27,9 @@ def assemble(
     pixel_range=(-1, 1),
     momentum=0.9,
     seed=0,
-    filters=None,
-    narrow=False,
-    enlarge=1,
+    filters=FILTERS,
+    narrow=True,
+    enlarge=2,
     with_image=False,
 ):
     """A model from raw pixels to logits with any decoder.
@@ -42,7 +42,7 @@ def assemble(
         with_image: also pass the rescaled image to the decoder, before the first tap.
     """
     classes.check_count(num_classes)
-    filters = check_filters(filters, enlarge)
+    check_filters(filters, enlarge)
     encoder = pretrained(image_size, weights, fine_tune, seed, enlarge)
     image = keras.Input(encoder.input_shape[1:], name="image")
     scaled = rescaling(pixel_range)(image)

@@ -39,6 +39,11 @@ def skip_unet(variant, **options):
 
 def decoder(variant, taps, num_classes, momentum, seed, filters):
     """The expanding path of ``unet.decoder``, with ``join`` instead of the concatenation."""
+    sizes = [size for size, _ in stages(filters)]
+    if variant in {f"not {size}" for size in set(SIZES) - set(sizes)}:
+        raise ValueError(
+            f"variant is {variant!r}: this network has skips of {', '.join(map(str, sizes))}"
+        )
     *skips, x = taps
     if variant == "none, wide":
         filters = widened(filters, [skip.shape[-1] for skip in reversed(skips)], x.shape[-1])

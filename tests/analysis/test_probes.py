@@ -10,11 +10,11 @@ from labkit import losses
 from labkit.analysis import probes
 from labkit.batches import Batches
 from labkit.models.skips import skip_unet
-from labkit.models.unet import unet_model
+from labkit.models.unet import PLAIN, unet_model
 from labkit.training import train
 
 pytestmark = pytest.mark.usefixtures("eager", "short_encoder")
-SMALL = {"image_size": 32, "weights": None, "filters": (16, 12, 8, 8)}
+SMALL = PLAIN | {"image_size": 32, "weights": None, "filters": (16, 12, 8, 8)}
 
 
 @pytest.fixture(scope="module")

@@ -215,7 +215,9 @@ def with_a_list_inside(taps, num_classes=3):
     return with_a_list_of_blocks(taps, num_classes, [*map(sequential, (512, 256, 128, 64))])
 
 
-right(check.decoder, decoder_of_labkit=unet.decoder)
+right(
+    check.decoder, decoder_of_labkit=functools.partial(unet.decoder, filters=unet.PLAIN["filters"])
+)
 
 UP_STACK = [*map(sequential, (512, 256, 128, 64))]
 

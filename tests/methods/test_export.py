@@ -39,7 +39,7 @@ def split(_sealed):
 @pytest.fixture(scope="module")
 def model(either_encoder):
     """A U-Net with logits scaled up by 5."""
-    model = unet_model(image_size=32, weights=None, filters=(8, 8, 8, 8))
+    model = unet_model(image_size=32, weights=None, filters=(8, 8, 8))
     last = model.get_layer("logits")
     kernel, bias = last.get_weights()
     last.set_weights([5 * kernel, bias])
@@ -131,7 +131,7 @@ def unet_in(policy):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        return unet_model(image_size=32, weights=None, filters=(8, 8, 8, 8))
+        return unet_model(image_size=32, weights=None, filters=(8, 8, 8))
     finally:
         keras.config.set_dtype_policy(before)
 

@@ -11,7 +11,7 @@ from labkit.methods import pruning
 from labkit.models import unet
 
 pytestmark = pytest.mark.usefixtures("eager", "short_encoder")
-SMALL = {"image_size": 32, "weights": None, "filters": (16, 12, 8, 8), "seed": 1}
+SMALL = unet.PLAIN | {"image_size": 32, "weights": None, "filters": (16, 12, 8, 8), "seed": 1}
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ MODELS = {
     "aff": aff.aff_unet,
     "fullres": fullres.fullres_unet,
 }
-SMALL_OPTIONS = {"image_size": 32, "weights": None, "filters": (16, 12, 8, 8)}
+SMALL_OPTIONS = unet.PLAIN | {"image_size": 32, "weights": None, "filters": (16, 12, 8, 8)}
 WIDE_OPTIONS = SMALL_OPTIONS | {"image_size": (32, 64), "num_classes": 4}
 NARROW = {"filters": (12, 8, 8), "narrow": True, "enlarge": 2}
 each_architecture = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)

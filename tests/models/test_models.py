@@ -10,9 +10,11 @@ from labkit.models import encoder, unet
 from labkit.models.unet import unet_model, upsample
 
 ENCODER_KERNELS = 51  # MobileNetV2's convolutions up to the last tap, block_16_project
-DECODER_WEIGHTS = 4 * 3 + 2  # kernel, gamma, beta of each block; kernel and bias of the last layer
-SIZE = 32  # the smallest image: the last tap is a single pixel
-FILTERS = (16, 12, 8, 6)
+# Kernel, gamma and beta of each block; kernel and bias of each narrowed skip and the last layer.
+DECODER_WEIGHTS = 3 * 3 + 3 * 2 + 2
+SIZE = 32  # the smallest image of the plain form: its last tap is a single pixel
+FILTERS = (12, 8, 6)
+PLAIN = unet.PLAIN | {"filters": (16, *FILTERS)}
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
 
@@ -75,7 +77,7 @@ def offline(folders, monkeypatch):
     ids=str,
 )
 def test_logits_have_image_size(size, sides):
-    model = unet_model(image_size=size, weights=None, num_classes=5)
+    model = unet_model(image_size=size, weights=None, num_classes=5, **unet.PLAIN)
     assert model.output_shape == (None, *sides, 5)
     taps = model.get_layer("encoder").output
     assert [tap.shape[1:] for tap in taps] == [
@@ -101,22 +103,23 @@ def test_logits_are_float32_under_mixed_precision(short_encoder_here):
         logits = np.asarray(model(IMAGES))
     finally:
         keras.config.set_dtype_policy(before)
-    assert model.get_layer("up_8").layers[0].compute_dtype == "bfloat16"
+    assert model.get_layer("up_16").layers[0].compute_dtype == "bfloat16"
     assert logits.dtype == np.float32 and np.isfinite(logits).all()
 
 
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"image_size": 100}, "100x100 .*divisible by 32; resize it to 96x96"),
+        (PLAIN | {"image_size": 100}, "100x100 .*divisible by 32; resize it to 96x96"),
         ({"image_size": (130, 128)}, "130x128.* 128x128"),
-        ({"image_size": (96, 150)}, "96x150.* 96x160"),
-        ({"image_size": 16}, "16x16.* 32x32"),
-        ({"image_size": 0}, "0x0.* 32x32"),
-        ({"image_size": 40, "enlarge": 2, "filters": (8, 8, 8)}, "40x40.* by 16; resize it to 32"),
+        ({"image_size": (96, 150)}, "96x150.* 96x144"),
+        ({"image_size": 8}, "8x8.* 16x16"),
+        (PLAIN | {"image_size": 16}, "16x16.* 32x32"),
+        ({"image_size": 0}, "0x0.* 16x16"),
+        ({"image_size": 40}, "40x40.* by 16; resize it to 32"),
         ({"enlarge": 3, "filters": (8, 8)}, "enlarge is 3: use 1 or 2"),
-        ({"enlarge": 2, "filters": (8, 8, 8, 8)}, "filters are .* give 3 numbers"),
-        ({"filters": (8, 8, 8)}, "filters are .* give 4 numbers"),
+        ({"filters": (8, 8, 8, 8)}, "filters are .* with enlarge=2, give 3 numbers"),
+        ({"enlarge": 1}, "filters are .* with enlarge=1, give 4 numbers"),
         ({"num_classes": 1}, "num_classes is 1: .* at least 2"),
         ({"weights": "coco"}, 'weights is \'coco\': use "auto", "imagenet" or None'),
     ],
@@ -167,27 +170,27 @@ def test_enlarged_image_equals_doubled_one(mobilenet):
 
 
 def test_enlarged_model_keeps_image_size(short_encoder_here):
-    model = unet_model(image_size=(32, 48), weights=None, filters=(8, 8, 6), enlarge=2, narrow=True)
+    model = small_model(image_size=(32, 48))
     assert model.input_shape == (None, 32, 48, 3) and model.output_shape == (None, 32, 48, 3)
     assert unet.block_sizes(model) == [16, 32, 64]
-    default = unet_model(image_size=32, weights=None, enlarge=2)
+    default = unet_model(image_size=32, weights=None)
     counts = [default.get_layer(f"up_{size}").output.shape[-1] for size in (16, 32, 64)]
-    assert counts == list(unet.FILTERS[1:])
+    assert counts == [128, 64, 32]
 
 
 def test_narrow_skips_have_half_the_channels_of_their_block(short_encoder_here):
-    plain, narrow = small_model(), small_model(narrow=True)
+    whole, narrow = small_model(narrow=False), small_model()
     for size, count in unet.stages(FILTERS):
         project = narrow.get_layer(f"narrow_{size}")
         assert project.kernel.shape[:2] == (1, 1)
         joined = narrow.get_layer(f"skip_{size}").output
         assert joined.shape[-1] == count + count // 2 == count + project.output.shape[-1]
-        assert joined.shape[1:3] == plain.get_layer(f"skip_{size}").output.shape[1:3]
+        assert joined.shape[1:3] == whole.get_layer(f"skip_{size}").output.shape[1:3]
     kernels = [values(layer.weights)[0] for layer in narrow.layers if "narrow" in layer.name]
-    assert len(kernels) == 4 and not np.array_equal(
-        kernels[2][0, 0, :6, :3], kernels[3][0, 0, :6, :3]
+    assert len(kernels) == 3 and not np.array_equal(
+        kernels[1][0, 0, :6, :3], kernels[2][0, 0, :6, :3]
     )
-    again = small_model(narrow=True, seed=0)
+    again = small_model(seed=0)
     np.testing.assert_equal(values(again.weights), values(narrow.weights))
 
 
@@ -227,9 +230,9 @@ def test_every_trainable_weight_gets_gradient(scratch_model):
 
 def test_every_tap_affects_logits_and_momentum_every_block():
     taps = [keras.Input((2**k, 2**k, 2)) for k in (5, 4, 3, 2, 1)]
-    model = keras.Model(taps, unet.decoder(taps, 3, momentum=0.7))
+    model = keras.Model(taps, unet.decoder(taps, 3, momentum=0.7, filters=(16, 8, 8, 4)))
     blocks = [layer for layer in model.layers if layer.name.startswith("up_")]
-    assert [block.layers[0].filters for block in blocks] == [512, 256, 128, 64]
+    assert [block.layers[0].filters for block in blocks] == [16, 8, 8, 4]
     assert {block.layers[1].momentum for block in blocks} == {0.7}
     features = [RNG.normal(size=(1, *tap.shape[1:])).astype("float32") for tap in taps]
     before = model(features)
@@ -275,12 +278,12 @@ def test_pretrained_encoder_keeps_moving_averages(pretrained_models, fine_tune, 
     assert len(loaded.trainable_variables) == len(model.trainable_variables)
     for candidate in (model, loaded):
         averages = [v for layer in batch_norms(candidate) for v in layer.non_trainable_variables]
-        block = candidate.get_layer("up_8")
+        block = candidate.get_layer("up_16")
         outputs = [candidate.get_layer("skip_64").output, block.output]
         inside = keras.Model(candidate.input, outputs)
         before, decoder_mean = values(averages), np.array(block.layers[1].moving_mean)
         inference, training = (inside(IMAGES, training=mode) for mode in (False, True))
-        # skip_64 holds 6 channels of the decoder, then the 96 of the first tap
+        # skip_64 holds 6 channels of the decoder, then the 3 of the first tap
         np.testing.assert_array_equal(*(x[0][..., FILTERS[-1] :] for x in (inference, training)))
         np.testing.assert_equal(values(averages), before)
         # The decoder's output and averages do change.
