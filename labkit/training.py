@@ -162,6 +162,23 @@ def one_cycle(train_ds, epochs, peak=1e-3):
     )
 
 
+def fine_tuning(model, learning_rate, encoder_rate=0.032, **options):
+    """The optimizer for a model whose pretrained encoder is trained too: ``TwoRates``.
+
+    Args:
+        model: a U-Net with a layer "encoder".
+        learning_rate: of the decoder, a number or a schedule such as ``one_cycle``.
+        encoder_rate: the factor for the encoder; the default was found by ``labkit study tuning``.
+            An encoder that starts from random weights learns at the full rate.
+        options: as for ``keras.optimizers.AdamW``.
+    """
+    variables = model.get_layer("encoder").trainable_variables
+    if any(variable.name == "gamma" for variable in variables):  # frozen if pretrained
+        encoder_rate = 1.0
+    slow = [variable.path for variable in variables]
+    return TwoRates(learning_rate, slow, encoder_rate, **{"weight_decay": 1e-4} | options)
+
+
 @keras.saving.register_keras_serializable("labkit.training")
 class TwoRates(keras.optimizers.AdamW):
     """AdamW with a lower learning rate for some of the model's variables.

@@ -174,10 +174,8 @@ def optimizer(recipe, model, train_ds):
     average = {"use_ema": True, "ema_momentum": recipe.averaging} if recipe.averaging else {}
     if not recipe.weight_decay:
         return keras.optimizers.Adam(rate, **average)
-    encoder_paths = [variable.path for variable in model.get_layer("encoder").trainable_variables]
-    return training.TwoRates(
-        rate, encoder_paths, recipe.encoder_rate, weight_decay=recipe.weight_decay, **average
-    )
+    options = {"weight_decay": recipe.weight_decay, **average}
+    return training.fine_tuning(model, rate, recipe.encoder_rate, **options)
 
 
 def loss(recipe):
@@ -194,7 +192,9 @@ def course_model(pets, epochs):
         epochs: from the profile, ``profile.current().epochs``.
     """
     train, val = data.hold_out(pets.train)
-    train_ds, val_ds = Batches(train, 32, seed=0), Batches(val, 32)
-    model = unet_model(seed=0)
-    trained = training.train(model, train_ds, val_ds, epochs=epochs, name="course")
+    train_ds, val_ds = Batches(train, 8, seed=0), Batches(val, 32)
+    model = unet_model(seed=0, fine_tune="block_3")
+    optimizer = training.fine_tuning(model, training.one_cycle(train_ds, epochs, peak=3.6e-3))
+    settings = {"epochs": epochs, "name": "course", "optimizer": optimizer}
+    trained = training.train(model, train_ds, val_ds, **settings)
     return model, trained

@@ -12,7 +12,8 @@ from labkit import data, download, losses, training
 from labkit.experiments import declared, ledger, recipes, tuning
 from labkit.experiments.recipes import Recipe
 from labkit.models import skips
-from labkit.models.unet import FILTERS, unet_model
+from labkit.models.encoder import keep_averages
+from labkit.models.unet import FILTERS, PLAIN, unet_model
 from labkit.runs.folder import Run
 
 pytestmark = [
@@ -48,8 +49,12 @@ def unet_calls(monkeypatch, tiny_unet):
 # --- the declared recipes ------------------------------------------------------------------------
 
 
-def test_default_filters_are_those_of_the_model():
-    assert recipes.find("laboratory").filters == FILTERS
+def test_networks_of_recipes_are_those_of_the_model():
+    def network(name):
+        return {option: getattr(recipes.find(name), option) for option in PLAIN}
+
+    assert network("laboratory") == PLAIN
+    assert network("standard") == {"filters": FILTERS, "narrow": True, "enlarge": 2}
 
 
 def test_recipes_are_found_by_name_and_json_serializable():
@@ -192,11 +197,14 @@ def test_recipe_configures_model_batches_and_optimizer(unet_calls, folders, monk
     assert max(float(optimizer._learning_rate(step)) for step in range(21)) == 0.25
 
 
-def test_lower_rate_applies_to_encoder_only(real_encoder):
+def test_lower_rate_applies_to_pretrained_encoder_only(real_encoder):
     model = unet_model(image_size=32, weights=None)
-    optimizer = recipes.optimizer(recipes.find("standard"), model, train_ds=range(3))
-    encoder = model.get_layer("encoder").trainable_variables
-    assert set(optimizer.slow) == {variable.path for variable in encoder}
+    recipe, encoder = recipes.find("standard"), model.get_layer("encoder")
+    assert recipes.optimizer(recipe, model, train_ds=range(3)).slow_rate == 1
+    keep_averages(encoder)  # as a pretrained encoder does
+    optimizer = recipes.optimizer(recipe, model, train_ds=range(3))
+    assert optimizer.slow_rate == recipe.encoder_rate < 1
+    assert set(optimizer.slow) == {variable.path for variable in encoder.trainable_variables}
     assert len(model.trainable_variables) > len(optimizer.slow) > 50
 
 
@@ -221,7 +229,8 @@ def test_initial_weights_change_run_folder(folders, tiny_unet):
 def test_course_model_is_trained_once_then_loaded(folders, unet_calls, tiny_unet, monkeypatch):
     pets = data.load(data.SYNTHETIC, 32, (20, 2))
     model, trained = recipes.course_model(pets, epochs=1)
-    assert unet_calls == [{"seed": 0}] and trained.folder.name.startswith("course-")
+    assert unet_calls == [{"seed": 0, "fine_tune": "block_3"}]
+    assert trained.folder.name.startswith("course-")
     assert {"val_mean_iou", "mean_iou"} <= set(trained.history)
     monkeypatch.setattr(keras.Model, "fit", lambda *_, **__: pytest.fail("it was trained again"))
     loaded_model, loaded = recipes.course_model(pets, epochs=1)
