@@ -58,3 +58,21 @@ class Batches(keras.utils.PyDataset):
     def on_epoch_end(self):
         """Called by Keras: go to the next epoch, which has another order."""
         self.epoch += 1
+
+
+class ChangeAugmentation(keras.callbacks.Callback):
+    """Augments in another way from an epoch on.
+
+    Args:
+        train_ds: the ``Batches`` of the training.
+        epoch: counted from 0.
+        augmented: as for ``Batches``.
+    """
+
+    def __init__(self, train_ds, epoch, augmented):
+        super().__init__()
+        self.train_ds, self.epoch, self.augmented = train_ds, epoch, augmented
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch >= self.epoch:
+            self.train_ds.augmented = self.augmented

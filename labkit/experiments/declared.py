@@ -39,6 +39,7 @@ class Settings:
         averaging: momentum of the moving average of weights (EMA), 0 for none.
         augmented: move and recolor the images (``labkit.augment``): False, or a key of
             ``AUGMENTATIONS``.
+        flips_at_end: the number of last epochs that are augmented by flips alone.
         fine_tune: train the encoder's convolutions too: True for all, or the name of the first
             layer to train.
         encoder_rate: factor of the learning rate for the encoder; needs weight decay.
@@ -58,6 +59,7 @@ class Settings:
     dice: float = 0.0
     averaging: float = 0.0
     augmented: bool | str = False
+    flips_at_end: int = 0
     fine_tune: bool | str = False
     encoder_rate: float = 1.0
     pixel_range: tuple[int, int] = (0, 1)
@@ -103,15 +105,19 @@ STANDARD = Settings(
     augmented="flips",
     fine_tune="block_3",
 )
+# Longer, with half of the full augmentation until the last quarter.
+BEST = replace(STANDARD, name="best", epochs=20, augmented="mild", flips_at_end=5)
+# One epoch of small batches. The average of weights would lag behind.
+FAST = replace(STANDARD, name="fast", epochs=1, batch_size=8, averaging=0.0)
 DECLARED = [
     # The training of the laboratory work: frozen MobileNetV2, Adam, no augmentation.
     Settings("laboratory"),
-    # The training of chapter 5: three epochs on all images.
+    # The plain network with a frozen encoder, three epochs.
     QUICK,
-    # The scores of the laboratory work in the shortest time: a lighter decoder, the encoder
+    # The scores of the laboratory work with the plain network: a lighter decoder, the encoder
     # trained from its tenth block on, two epochs.
     Settings(
-        "fast",
+        "plain-fast",
         **COURSE | {"batch_size": 16},
         epochs=2,
         weight_decay=1e-4,
@@ -121,6 +127,8 @@ DECLARED = [
     ),
     PLAIN,
     STANDARD,
+    BEST,
+    FAST,
 ]
 
 

@@ -7,7 +7,7 @@ import keras
 from labkit import data, losses, training
 from labkit.analysis import probes, scores
 from labkit.augment import Strength
-from labkit.batches import Batches
+from labkit.batches import Batches, ChangeAugmentation
 from labkit.experiments import declared
 from labkit.experiments.declared import SKIPS, Settings
 from labkit.methods.adaptive import Adaptive
@@ -25,6 +25,7 @@ LOSSES = {
 }
 AUGMENTATIONS = {
     True: Strength(),
+    "mild": Strength().scaled(0.5),
     "flips": Strength(rotation=0, zoom=0, shift=0, brightness=0, contrast=0, saturation=0),
     "adaptive": Strength(),  # as strong as the network tolerates, see labkit.methods.adaptive
     "apart": Strength(independent_background=True),
@@ -128,6 +129,9 @@ def fit(recipe, seed, train, model=None):
     callbacks = []
     if recipe.gradients:
         callbacks.append(probes.GradientNorms(train.images[:32], train.masks[:32], loss(recipe)))
+    if recipe.flips_at_end:
+        first = recipe.epochs - recipe.flips_at_end
+        callbacks.append(ChangeAugmentation(train_ds, first, AUGMENTATIONS["flips"]))
     if recipe.augmented == "adaptive":
         callbacks.append(Adaptive(train_ds, train.images[:64], train.masks[:64], loss(recipe)))
     trained = training.train(

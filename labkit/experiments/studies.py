@@ -59,7 +59,7 @@ TRIAL = replace(BASE, name="trial", epochs=2)
 COST_RECIPES = [
     "laboratory",
     "quick",
-    "fast",
+    "plain-fast",
     "plain",
     "standard",
     "plain-attention-u-net",

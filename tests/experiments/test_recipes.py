@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from labkit import data, download, losses, training
+from labkit.batches import Batches
 from labkit.experiments import declared, ledger, recipes, tuning
 from labkit.experiments.recipes import Recipe
 from labkit.models import skips
@@ -75,7 +76,7 @@ def changed_settings(recipe):
 
 def test_variant_recipes_change_one_setting():
     for name, recipe in declared.RECIPES.items():
-        if name.startswith(("short-", "plain-")) and name != "short-tuned":
+        if name.startswith(("short-", "plain-")) and name not in ("short-tuned", "plain-fast"):
             assert changed_settings(recipe) in (
                 {"architecture"}, {"dice"}, {"loss", "dice"}, {"augmented"}, {"fine_tune"}
             )  # fmt: skip
@@ -101,7 +102,7 @@ def test_declared_names_are_those_that_can_be_trained():
         ({"loss": "hinge"}, "loss is 'hinge': use one of 'cross-entropy', 'focal'"),
         ({"architecture": "resnet"}, "architecture is 'resnet': use one of 'unet', 'UNet"),
         ({"architecture": "unet, skips: some"}, "skips: some': use .*'unet, skips: none, wide'"),
-        ({"augmented": "much"}, "augmented is 'much': use one of False, True, 'flips'"),
+        ({"augmented": "much"}, "augmented is 'much': use one of False, True, 'mild', 'flips'"),
         ({"encoder_rate": 0.3}, "encoder_rate is 0.3, .* weight_decay"),
     ],
 )
@@ -195,6 +196,20 @@ def test_recipe_configures_model_batches_and_optimizer(unet_calls, folders, monk
     assert (optimizer.weight_decay, optimizer.slow_rate) == (0.1, 0.2)
     assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.5)
     assert max(float(optimizer._learning_rate(step)) for step in range(21)) == 0.25
+
+
+def test_last_epochs_have_flips_alone(unet_calls, folders, monkeypatch):
+    seen, get = [], Batches.__getitem__
+
+    def record(batches, index):
+        seen.append((batches.epoch, batches.augmented))
+        return get(batches, index)
+
+    monkeypatch.setattr(Batches, "__getitem__", record)
+    recipe = replace(TINY, epochs=3, augmented="mild", flips_at_end=2)
+    recipes.run(recipe, **TINY_DATA)
+    mild, flips = (recipes.AUGMENTATIONS[name] for name in ("mild", "flips"))
+    assert set(seen) == {(0, mild), (1, flips), (2, flips)}
 
 
 def test_lower_rate_applies_to_pretrained_encoder_only(real_encoder):
