@@ -53,6 +53,20 @@ class Split:
         return subset
 
 
+def join(first, second):
+    """The images of two splits of one size as one split; the columns that both tables have."""
+    table = {
+        key: np.concatenate([first.table[key], second.table[key]])
+        for key in first.table
+        if key in second.table
+    }
+    images, masks = (
+        np.concatenate([getattr(split, name) for split in (first, second)])
+        for name in ("images", "masks")
+    )
+    return Split(images, masks, table)
+
+
 class Pets(NamedTuple):
     """What ``load`` returns: two splits and the source of their images."""
 
