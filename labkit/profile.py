@@ -224,7 +224,8 @@ def commit():
         # A package installed inside another project's clone must not report that project's commit.
         subprocess.run(["git", "ls-files", "--error-unmatch", "labkit"], **options)
         head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **options).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain", "--", "labkit"], **options).stdout
+        code = ["labkit", ":!labkit/experiments/results"]  # a run adds its row to the results
+        changed = subprocess.run(["git", "status", "--porcelain", "--", *code], **options).stdout
     except (OSError, subprocess.CalledProcessError):
         return _installed_commit()
     return head + ("+" if changed.strip() else "")

@@ -245,6 +245,10 @@ def test_commit_marks_changed_code(clone):
     assert len(clean) == 12 and set(clean) <= set("0123456789abcdef")
     (clone / "other").write_text("2")
     assert profile.commit() == clean  # not part of the code
+    results = clone / "labkit" / "experiments" / "results"
+    results.mkdir(parents=True)
+    (results / "runs.jsonl").write_text("{}")
+    assert profile.commit() == clean  # the row of an earlier run
     (clone / "labkit" / "a.py").write_text("2")
     assert profile.commit() == clean + "+"
 
