@@ -1,4 +1,4 @@
-"""labkit: the package of the image segmentation course. Its ten modules are the core chapters'.
+"""labkit: the package of the image segmentation course. Its modules are the core chapters'.
 
 Importing this package loads nothing heavy; import the module that you need::
 

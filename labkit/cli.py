@@ -30,11 +30,10 @@ def main(arguments=None):
             stream.reconfigure(errors="replace")
     options = parser().parse_args(arguments)
     try:
-        options.action(options)
+        return options.action(options) or 0
     except (ValueError, OSError, ImportError) as error:
         print(f"labkit: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 def parser():
@@ -43,6 +42,20 @@ def parser():
     commands = top.add_subparsers(required=True, metavar="COMMAND", title="commands")
 
     add_command(commands, "info", show_info, "show versions, the device and where the data is")
+
+    segment = add_command(
+        commands,
+        "segment",
+        segment_photos,
+        "write masks and cut-outs of your own photographs",
+        "labkit segment cat.jpg holiday/",
+    )
+    segment.add_argument(
+        "photos", nargs="+", metavar="PHOTO", help="a picture, or a folder of them"
+    )
+    segment.add_argument(
+        "--output", default="masks", metavar="FOLDER", help="for the results (default: masks)"
+    )
 
     run = add_command(
         commands,
@@ -166,6 +179,19 @@ def show_info(options):
     there = "there" if download.is_prepared() else "not there"
     print(f"real dataset  {download.prepared_folder()}: {there}")
     print(f"image cache   {data.cache_folder()}")
+
+
+def segment_photos(options):
+    """Write the masks and cut-outs; name each file that can't be read and return 1 for it."""
+    from labkit import photos
+    from labkit.models.trained import trained_unet
+
+    count, reasons = photos.write_all(trained_unet(), options.photos, options.output)
+    for reason in reasons:
+        print(f"labkit: {reason}", file=sys.stderr)
+    if count:
+        print(f"Photographs segmented: {count}. Their masks and cut-outs are in {options.output}.")
+    return 1 if reasons else 0
 
 
 def run_recipes(options):

@@ -163,6 +163,11 @@ def _requested(source):
     return source
 
 
+def is_here(image_size=128):
+    """Whether the real dataset can be loaded without a download."""
+    return download.is_prepared() or _cached_folders(image_size) is not None
+
+
 def _cached_folders(image_size):
     """Cache folders of the real train and test split, or None if they are not complete."""
     for folder in sorted(cache_folder().glob(f"{REAL}-{VERSION}-*-{image_size}px")):
@@ -412,23 +417,25 @@ def normalize_mask(mask):
 
 
 def read_image(file, image_size=128):
-    """Read a picture file, such as a photo of your own pet, as an input image of the model.
+    """Read a picture file, such as a photo of your own pet, as an image of the model's size or its
+    own.
 
     Args:
         file: a path or an open binary file: JPEG, PNG, ... in color, gray, CMYK or with alpha
             (transparent parts become white). The Exif orientation is applied. Gray values of more
             than 8 bits are scaled from the smallest range that holds them: 10, 12, 14 or 16
             bits, or the largest value.
-        image_size: S, the side in pixels.
+        image_size: S, the side in pixels; None for the picture's own height and width.
 
     Returns:
-        uint8 ``[S, S, 3]``.
+        uint8 ``[S, S, 3]`` or ``[H, W, 3]``.
 
     Raises:
         ValueError: if the file is not a picture or is damaged; for a size below 1.
         FileNotFoundError: if the file does not exist.
     """
-    _check_size(image_size)
+    if image_size is not None:
+        _check_size(image_size)
     try:
         with Image.open(file) as picture:
             picture = ImageOps.exif_transpose(picture)
@@ -445,7 +452,9 @@ def read_image(file, image_size=128):
         raise ValueError(f"{file} is not a picture in a known format: use JPEG or PNG") from error
     except Exception as error:  # for a damaged file Pillow raises many types
         raise ValueError(f"{file} is damaged or too large ({error}): save it again") from error
-    return np.asarray(picture.resize((image_size, image_size), Image.Resampling.BILINEAR))
+    if image_size is not None:
+        picture = picture.resize((image_size, image_size), Image.Resampling.BILINEAR)
+    return np.asarray(picture)
 
 
 class UnknownRange(ValueError):

@@ -186,15 +186,19 @@ def short_encoder():
     real = applications.MobileNetV2
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(applications, "MobileNetV2", short_mobilenet)
+        patch.setattr("labkit.models.encoder.fill", no_weights)
         yield real
 
 
 @pytest.fixture(scope="module", params=["short", pytest.param("real", marks=pytest.mark.slow)])
 def either_encoder(request, short_encoder):
     """``short_encoder``, and in slow tests also the real encoder."""
+    from labkit.models import weights
+
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "real":
             patch.setattr("keras.applications.MobileNetV2", short_encoder)
+            patch.setattr("labkit.models.encoder.fill", weights.fill)
         yield
 
 
@@ -202,12 +206,20 @@ def either_encoder(request, short_encoder):
 def short_encoder_here(monkeypatch):
     """``short_encoder`` for one test of a file that uses the real encoder."""
     monkeypatch.setattr("keras.applications.MobileNetV2", short_mobilenet)
+    monkeypatch.setattr("labkit.models.encoder.fill", no_weights)
 
 
 @pytest.fixture
 def real_encoder(short_encoder, monkeypatch):
     """The real encoder for one test of a file that uses ``short_encoder``."""
+    from labkit.models import weights
+
     monkeypatch.setattr("keras.applications.MobileNetV2", short_encoder)
+    monkeypatch.setattr("labkit.models.encoder.fill", weights.fill)
+
+
+def no_weights(encoder, part):
+    """The weights of the course's model fit the real encoder only."""
 
 
 SHORT = (  # name, stride and filters of each convolution

@@ -244,9 +244,9 @@ def test_invalid_image_size_raises(image_size, folders):
     example = np.zeros((8, 8, 3), np.uint8), np.ones((8, 8, 1), np.uint8)
     for call in (
         lambda: data.prepare(*example, image_size),
-        lambda: data.read_image("never.opened", image_size),
         lambda: data.load("synthetic", image_size),
-    ):
+        lambda: data.read_image("never.opened", image_size),
+    )[: 2 if image_size is None else 3]:  # a photograph may keep its own size
         with pytest.raises(ValueError) as excinfo:
             call()
         assert f"image_size is {image_size!r}: use a whole number" in str(excinfo.value)
@@ -315,6 +315,12 @@ def test_read_image_keeps_order_of_deep_gray(high):
     gray = data.read_image(image_file(Image.fromarray(ramp), "TIFF"), 16)[0, :, 0].astype(int)
     assert (np.diff(gray) >= 0).all()
     assert gray[-1] > 60 or high < 255
+
+
+def test_read_image_keeps_size_on_request(tmp_path):
+    pixels = np.arange(2 * 5 * 3, dtype="uint8").reshape(2, 5, 3)
+    Image.fromarray(pixels).save(tmp_path / "small.png")
+    np.testing.assert_array_equal(data.read_image(tmp_path / "small.png", None), pixels)
 
 
 def test_read_image_upsamples_single_pixel():

@@ -15,7 +15,7 @@ HEAVY = {
 LAYERS = (  # imports go to an earlier layer, or stay inside one
     {"classes", "profile", "synthetic"},  # neither Keras nor TensorFlow
     {"download", "runs"},
-    {"augment", "batches", "data", "losses", "metrics", "plots", "training"},
+    {"augment", "batches", "data", "losses", "metrics", "photos", "plots", "training"},
     *({name} for name in ("models", "analysis", "methods", "experiments", "check", "grade", "cli")),
 )
 

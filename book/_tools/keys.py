@@ -19,6 +19,7 @@ import paths
 READS = {
     "labkit.data": ["labkit/validation.txt"],
     "labkit.experiments.ledger": ["labkit/experiments/results"],
+    "labkit.models.weights": ["labkit/models/trained.npz"],
 }
 
 
@@ -44,8 +45,6 @@ def inputs(name, settings):
     for shown, text in shown_sources(code).items():
         found[f"the source of {shown}"] = digest(text)
     found |= file_hashes(paths.ROOT / "requirements.txt") | {"settings": settings.values}
-    if before := notebooks.prerequisite(name):
-        found[f"chapter {before}"] = key(inputs(before, settings))
     return found
 
 

@@ -9,6 +9,7 @@ import keras
 
 from labkit import profile
 from labkit.download import problem_for_keras
+from labkit.models.weights import fill
 
 TAPS = (  # layers, with their output shapes for a 128x128 image
     "block_1_expand_relu",  # 64x64x96
@@ -29,11 +30,11 @@ WEIGHTS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobi
 
 
 def imagenet_weights(weights="auto"):
-    """Path of the ImageNet weights, or None for random initialization.
+    """Path of the ImageNet weights, or None.
 
     Args:
         weights: "imagenet" (from Keras's cache or downloaded), None, or "auto": ImageNet weights if
-            available, else None with a printed note.
+            available, else None, and the reason is printed.
 
     Raises:
         ValueError: for anything else.
@@ -42,7 +43,7 @@ def imagenet_weights(weights="auto"):
     if weights is None:
         return None
     if weights not in ("auto", "imagenet"):
-        raise ValueError(f'weights is {weights!r}: use "auto", "imagenet" or None')
+        raise ValueError(f'weights is {weights!r}: use "auto", "imagenet", "trained" or None')
     path = keras_home() / "models" / WEIGHTS_FILE
     if path.exists():
         return str(path)
@@ -55,7 +56,7 @@ def imagenet_weights(weights="auto"):
     missing = f"MobileNetV2's ImageNet weights are not in {path}, and {url} {problem}."
     if weights == "imagenet":
         raise ConnectionError(missing)
-    print(f"{missing} The encoder is initialized randomly and trained with the decoder.")
+    print(missing)
     return None
 
 
@@ -79,10 +80,10 @@ def pretrained(image_size=128, weights="auto", fine_tune=False, seed=0, enlarge=
 
     Args:
         image_size: S or (H, W), divisible by 32, or by 16 if it is enlarged.
-        weights: see ``imagenet_weights``.
+        weights: "imagenet", "trained" (of the trained U-Net that comes with the course), or "auto":
+            ImageNet's if available, else those. None for random weights: all layers are trained.
         fine_tune: train the convolutions too: True for all, or the name of the first layer to
-            train, such as "block_6". Batch normalization stays frozen. Without ImageNet weights,
-            all layers are trained.
+            train, such as "block_6". Batch normalization stays frozen.
         seed: of random weights.
         enlarge: see ``mobilenet_v2``.
 
@@ -92,10 +93,14 @@ def pretrained(image_size=128, weights="auto", fine_tune=False, seed=0, enlarge=
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     check_data_format()
     check_size(height, width, enlarge)  # before a download
-    weights_file = imagenet_weights(weights)
+    weights_file = None if weights == "trained" else imagenet_weights(weights)
     encoder = mobilenet_v2(height, width, weights_file, seed, enlarge)
-    encoder.trainable = bool(fine_tune) or weights_file is None
-    if weights_file:
+    encoder.trainable = bool(fine_tune) or weights is None
+    if weights is not None:
+        if weights_file is None:
+            fill(encoder, "encoder")
+            if weights == "auto":
+                print("The encoder starts from the trained U-Net that comes with the course.")
         keep_averages(encoder)
         if isinstance(fine_tune, str):
             freeze_before(encoder, fine_tune)
@@ -166,10 +171,15 @@ def freeze_before(encoder, layer):
         inner.trainable = False
 
 
-def check_size(height, width, enlarge=1):
-    """Raise ValueError unless both sides can be halved five times after they are enlarged."""
+def check_enlarge(enlarge):
+    """Raise ValueError for other factors than 1 and 2."""
     if enlarge not in (1, 2):
         raise ValueError(f"enlarge is {enlarge!r}: use 1 or 2")
+
+
+def check_size(height, width, enlarge=1):
+    """Raise ValueError unless both sides can be halved five times after they are enlarged."""
+    check_enlarge(enlarge)
     stride = STRIDE // enlarge
     if min(height, width) < stride or height % stride or width % stride:
         near = [max(stride, round(side / stride) * stride) for side in (height, width)]

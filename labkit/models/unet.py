@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from labkit import classes
-from labkit.models.encoder import SIZES, TAPS, pretrained, rescaling
+from labkit.models.encoder import SIZES, TAPS, check_enlarge, pretrained, rescaling
 
 FILTERS = (128, 64, 32)
 # Options for the laboratory work's form: whole skips, and the image as it is. It takes more
@@ -82,6 +82,7 @@ def unet_model(
 
 def check_filters(filters, enlarge):
     """Raise ValueError unless there is a number of filters for each block."""
+    check_enlarge(enlarge)
     count = len(TAPS) - enlarge  # of the skips
     if len(filters) != count:
         raise ValueError(

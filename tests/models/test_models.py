@@ -117,11 +117,11 @@ def test_logits_are_float32_under_mixed_precision(short_encoder_here):
         (PLAIN | {"image_size": 16}, "16x16.* 32x32"),
         ({"image_size": 0}, "0x0.* 16x16"),
         ({"image_size": 40}, "40x40.* by 16; resize it to 32"),
-        ({"enlarge": 3, "filters": (8, 8)}, "enlarge is 3: use 1 or 2"),
+        ({"enlarge": 3}, "enlarge is 3: use 1 or 2"),
         ({"filters": (8, 8, 8, 8)}, "filters are .* with enlarge=2, give 3 numbers"),
         ({"enlarge": 1}, "filters are .* with enlarge=1, give 4 numbers"),
         ({"num_classes": 1}, "num_classes is 1: .* at least 2"),
-        ({"weights": "coco"}, 'weights is \'coco\': use "auto", "imagenet" or None'),
+        ({"weights": "coco"}, 'weights is \'coco\': use "auto", "imagenet", "trained" or None'),
     ],
     ids=str,
 )
@@ -298,13 +298,14 @@ def test_local_weights_are_used_without_network(keras_home, monkeypatch):
     assert paths == [str(keras_home / "models" / encoder.WEIGHTS_FILE)] * 2 + [None]
 
 
-def test_missing_weights_are_random_or_an_error_offline(offline, capsys, short_encoder_here):
+def test_missing_weights_are_the_courses_or_an_error_offline(offline, capsys, short_encoder_here):
     assert encoder.imagenet_weights(None) is None
     assert offline == [] and capsys.readouterr().out == ""
     assert encoder.imagenet_weights() is None
-    assert "initialized randomly" in capsys.readouterr().out
+    assert "is away" in capsys.readouterr().out
     assert offline == [encoder.WEIGHTS_URL + encoder.WEIGHTS_FILE]
-    assert small_model(weights="auto").get_layer("encoder").trainable
+    assert not small_model(weights="auto").get_layer("encoder").trainable
+    assert "starts from the trained U-Net" in capsys.readouterr().out
     with pytest.raises(ConnectionError, match=encoder.WEIGHTS_FILE):
         small_model(weights="imagenet")
 

@@ -1,0 +1,105 @@
+"""Masks and cut-outs of photographs: sizes, files that can't be read, the command."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from labkit import classes, cli, photos
+from labkit.models import trained
+
+
+class Brightness:
+    """A model that takes bright pixels for pet and dark ones for background."""
+
+    input_shape = (None, 16, 16, 3)
+
+    def predict_on_batch(self, images):
+        assert images.shape == (1, 16, 16, 3)
+        gray = np.asarray(images, "float32").mean(-1) - 127.5
+        return np.stack([gray, -gray, np.full_like(gray, -1000)], axis=-1)
+
+
+def half(height, width):
+    """A photograph whose left half is white and whose right half is black."""
+    photo = np.zeros((height, width, 3), np.uint8)
+    photo[:, : width // 2] = 255
+    return photo
+
+
+@given(height=st.integers(1, 70), width=st.integers(1, 70))
+def test_mask_has_size_of_photo(height, width):
+    mask = photos.segment(Brightness(), half(height, width))
+    assert mask.shape == (height, width) and mask.dtype == np.uint8
+
+
+def test_mask_is_where_the_photo_has_it():
+    mask = photos.segment(Brightness(), half(48, 96))
+    left, right = mask[:, :44], mask[:, 52:]
+    assert (left == classes.PET).all() and (right == classes.BACKGROUND).all()
+
+
+def test_cut_out_is_opaque_on_pet_and_border():
+    mask = np.array([[classes.PET, classes.BACKGROUND, classes.BORDER]])
+    photo = np.arange(9, dtype="uint8").reshape(1, 3, 3)
+    cutout = photos.cut_out(photo, mask)
+    assert cutout[0, :, 3].tolist() == [255, 0, 255]
+    np.testing.assert_array_equal(cutout[..., :3], photo)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of pictures, two of which have the same stem and two of which can't be read."""
+    folder = tmp_path / "holiday"
+    folder.mkdir()
+    for name in ("cat.png", "cat.jpg", "dog.gif"):
+        Image.fromarray(half(20, 30)).save(folder / name)
+    (folder / "phone.HEIC").write_bytes(b"no picture")
+    whole = (folder / "cat.jpg").read_bytes()
+    (folder / "broken.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "notes.txt").write_text("no picture either")
+    return folder
+
+
+def test_folder_is_segmented_and_unreadable_files_are_named(folder, tmp_path):
+    output = tmp_path / "new" / "masks"
+    count, reasons = photos.write_all(Brightness(), [folder, tmp_path / "gone.jpg"], output)
+    names = {"cat.png", "cat.jpg", "dog"}
+    kinds = ("mask", "cutout")
+    assert {file.name for file in output.iterdir()} == {
+        f"{name}_{kind}.png" for name in names for kind in kinds
+    }
+    assert count == 3
+    for name, text in (("gone", "not exist"), ("HEIC", "use JPEG or PNG"), ("broken", "damaged")):
+        assert sum(name in reason and text in reason for reason in reasons) == 1
+    assert len(reasons) == 3
+    with Image.open(output / "dog_mask.png") as picture:
+        assert picture.size == (30, 20)
+        assert set(np.unique(np.asarray(picture))) == {classes.PET, classes.BACKGROUND}
+        assert picture.convert("RGB").getpixel((0, 0)) == (0xE6, 0x9F, 0x00)
+    with Image.open(output / "dog_cutout.png") as picture:
+        assert picture.mode == "RGBA"
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["a", "b", "x.jpg", "x.png"]), min_size=1, max_size=4),
+        unique_by=tuple,
+    )
+)
+def test_names_of_results_differ(parts):
+    files = [Path("/top", *names) for names in parts]
+    assert len(set(photos.names_for(files))) == len(files)
+
+
+def test_command_says_what_it_wrote(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(trained, "trained_unet", Brightness)
+    output = str(tmp_path / "masks")
+    assert cli.main(["segment", str(folder / "dog.gif"), "--output", output]) == 0
+    assert f"segmented: 1. Their masks and cut-outs are in {output}" in capsys.readouterr().out
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["segment", str(tmp_path / "empty"), "--output", output]) == 1
+    assert "empty has no picture" in capsys.readouterr().err
