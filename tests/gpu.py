@@ -23,7 +23,7 @@ import notebooks  # noqa: E402
 
 LIMIT = 15 * 60  # seconds per notebook
 MEMORY = {"host": 6, "device": 8}  # GB, half of what a free runtime of Google Colab has
-TRAINS = re.compile(r"training\.train\(|recipes\.(fit|course_model)\(")
+TRAINS = re.compile(r"training\.train\(|recipes\.fit\(")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import time
 import execute
 import keys
 import nbformat
-import notebooks
 import paths
 import pytest
 import store
@@ -107,16 +106,6 @@ def test_execution_tags_and_profile_change_key(course):
     assert key() != old_key
 
 
-def test_training_notebook_changes_keys_of_its_users(course):
-    write_notebook(notebooks.TRAINS, "1")
-    write_notebook("one", "recipes.course_model(pets, 1)")
-    assert notebooks.prerequisite("one") == notebooks.TRAINS
-    assert notebooks.prerequisite(notebooks.TRAINS) is None
-    old_key = key()
-    write_notebook(notebooks.TRAINS, "2")
-    assert key() != old_key
-
-
 def test_settings_follow_environment(monkeypatch, folders):
     weights = folders / "keras/models/mobilenet_v2_weights_tf_kernels_1.0_224_no_top.h5"
     variables = {"PROFILE": "smoke", "DATA": "synthetic", "RUNS": "my-runs"}
@@ -187,20 +176,9 @@ def test_result_is_discarded_if_sources_change_during_run(course):
     assert "changed" in failures[0].error and not jobs["one"].path.exists()
 
 
-def test_training_notebook_runs_before_its_users(course):
-    write_notebook(notebooks.TRAINS, 'import os\nos.makedirs("runs/course")\nname="course"')
-    write_notebook("one", 'import os\nos.listdir("runs")  # as recipes.course_model() does')
-    jobs, failures = run("one")
-    assert failures == [] and list(jobs) == [notebooks.TRAINS, "one"]
-    assert first_output(jobs["one"]) == "['course']"
-    write_notebook(notebooks.TRAINS, "1 / 0")
-    jobs, failures = run("one")
-    assert len(failures) == 2 and not jobs["one"].path.exists()  # the user is not executed
-
-
 def test_store_keeps_newest_versions(course):
     for number in range(store.KEPT + 2):
-        store.save("one", f"key{number}", new_notebook(), {"inputs": {}}, course / "none")
+        store.save("one", f"key{number}", new_notebook(), {"inputs": {}})
         os.utime(store.place("one", f"key{number}"), (number, number))
     kept = {path.stem for path in (paths.EXECUTED / "one").iterdir()}
     assert kept == {f"key{number}" for number in range(2, store.KEPT + 2)}

@@ -37,13 +37,11 @@ class Job:
         name: of the notebook.
         key: of its inputs.
         inputs: from ``keys.inputs``.
-        prerequisite: name of the notebook that has to be executed before it, or None.
     """
 
     name: str
     key: str
     inputs: dict
-    prerequisite: str | None
 
     @property
     def path(self):
@@ -67,20 +65,20 @@ class Failure:
 def job(name, settings):
     """Return the job of a notebook for its sources as they are now."""
     inputs = keys.inputs(name, settings)
-    return Job(name, keys.key(inputs), inputs, notebooks.prerequisite(name))
+    return Job(name, keys.key(inputs), inputs)
 
 
 def up_to_date(names, settings):
     """Execute the notebooks that are not in the store, and print why.
 
     Args:
-        names: of notebooks; those that they depend on are executed too.
+        names: of notebooks.
         settings: a ``Settings``.
 
     Returns:
         The jobs by name, and a list of ``Failure``. A failure does not stop the other notebooks.
     """
-    jobs = {name: job(name, settings) for name in with_prerequisites(names)}
+    jobs = {name: job(name, settings) for name in names}
     stale = [one for one in jobs.values() if not one.path.exists()]
     if not stale:
         print(f"All {len(jobs)} notebooks are in the store.")
@@ -97,18 +95,6 @@ def reasons(stale):
     return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
 
 
-def with_prerequisites(names):
-    """Return the names, preceded by the notebooks that they depend on."""
-    before = [notebooks.prerequisite(name) for name in names]
-    return list(dict.fromkeys([*filter(None, before), *names]))
-
-
-def in_order(stale):
-    """Return jobs in the order of execution: prerequisites first, then the longest."""
-    prerequisites = {one.prerequisite for one in stale}
-    return sorted(stale, key=lambda one: (one.name not in prerequisites, -seconds(one.name)))
-
-
 def seconds(name):
     """Return the seconds of a notebook's last run, or 60 without one."""
     earlier = store.versions(name)
@@ -119,10 +105,11 @@ class Run:
     """Executes jobs in threads that each wait for a child process."""
 
     def __init__(self, stale, settings):
-        self.ahead, self.total, self.settings = in_order(stale), len(stale), settings
+        self.ahead = sorted(stale, key=lambda one: -seconds(one.name))
+        self.total, self.settings = len(stale), settings
         self.working, self.failures, self.processes = {}, [], {}
         self.environment = kernel_environment(settings, min(JOBS, len(stale)))
-        self.lock = threading.Condition()
+        self.lock = threading.Lock()
         self.screen = Screen()
 
     def all(self):
@@ -157,34 +144,24 @@ class Run:
             with self.lock:
                 del self.working[one.name]
                 self.failures += [failure] if failure else []
-                self.lock.notify_all()
 
     def take(self):
-        """Return the next job whose prerequisite is finished; None when no job is left."""
+        """Return the next job; None when no job is left."""
         with self.lock:
-            while self.ahead:
-                unfinished = {one.name for one in self.ahead} | set(self.working)
-                ready = [one for one in self.ahead if one.prerequisite not in unfinished]
-                if ready:
-                    self.ahead.remove(ready[0])
-                    self.working[ready[0].name] = (0, 0, time.monotonic())
-                    return ready[0]
-                self.lock.wait(1)
-        return None
+            if not self.ahead:
+                return None
+            one = self.ahead.pop(0)
+            self.working[one.name] = (0, 0, time.monotonic())
+            return one
 
     def execute(self, one):
         """Execute a job and save its result in the store; returns a ``Failure`` or None."""
-        if one.prerequisite in [failure.name for failure in self.failures]:
-            return Failure(one.name, f"not executed, because {one.prerequisite} failed")
         paths.BUILD.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="work-", dir=paths.BUILD) as folder:
             folder = Path(folder)
             before, after, work = folder / "before.ipynb", folder / "after.ipynb", folder / "work"
             nbformat.write(notebooks.source(one.name), before)
             work.mkdir()
-            models = self.models_for(one)
-            if models and models.exists():
-                shutil.copytree(models, work / "runs")
             record = self.run_child(one.name, [before, after, work])
             if "error" in record:
                 cell = f"{record['id']} ({record['line']})" if record.get("id") else ""
@@ -192,7 +169,7 @@ class Run:
             if self.has_changed(one):
                 return Failure(one.name, "its sources changed while it ran: run this again")
             notebook, about = nbformat.read(after, as_version=4), {"inputs": one.inputs} | record
-            store.save(one.name, one.key, notebook, about, work / "runs")
+            store.save(one.name, one.key, notebook, about)
         self.screen.line(f"[{self.done() + 1}/{self.total}] {one.name}: {record['seconds']:.0f} s")
         return None
 
@@ -201,13 +178,6 @@ class Run:
         with self.lock:
             keys.clear_cache()
             return job(one.name, self.settings).key != one.key
-
-    def models_for(self, one):
-        """Return the folder of trained models that a job starts with, or None."""
-        if one.prerequisite is None:
-            return None
-        key = one.inputs[f"chapter {one.prerequisite}"]
-        return store.models(store.place(one.prerequisite, key))
 
     def run_child(self, name, files):
         """Execute a notebook in a child process; returns its last line of output, a dict."""

@@ -1,4 +1,4 @@
-"""The notebooks of the course: their names, their sources, and which one needs which."""
+"""The notebooks of the course: their names and their sources."""
 
 import labs
 import nbformat
@@ -6,8 +6,6 @@ import paths
 import yaml
 from IPython.core.inputtransformer2 import TransformerManager
 
-TRAINS = "05_training"  # other notebooks load its trained model
-LOADS = ("recipes.course_model(", 'name="course"')  # code that loads it
 SLOW = ("10_architectures", "11_methods")
 
 
@@ -59,9 +57,3 @@ def code_of(notebook):
     """Return the code of all cells as plain Python; magics become function calls."""
     plain = TransformerManager().transform_cell
     return "\n".join(plain(cell.source) for cell in code_cells(notebook))
-
-
-def prerequisite(name):
-    """Return the name of the notebook whose trained model this one loads, or None."""
-    code = "\n".join(cell.source for cell in code_cells(source(name)))
-    return TRAINS if name != TRAINS and any(call in code for call in LOADS) else None

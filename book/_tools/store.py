@@ -2,17 +2,14 @@
 
     _build/executed/NAME/KEY.ipynb   an executed notebook
     _build/executed/NAME/KEY.json    the inputs of its key, and a record of its run
-    _build/executed/NAME/KEY.runs/   its trained models, if other notebooks load them
 
 The keys are those of ``keys.py``.
 """
 
 import json
 import os
-import shutil
 
 import nbformat
-import notebooks
 import paths
 
 KEPT = 4  # versions of a notebook: several profiles, with real and with synthetic data
@@ -24,33 +21,23 @@ def place(name, key):
     return paths.EXECUTED / name / f"{key}.ipynb"
 
 
-def models(path):
-    """Return the folder of the trained models of an executed notebook."""
-    return path.with_suffix(".runs")
-
-
 def record(path):
     """Return the record of an executed notebook: its inputs, seconds, modules and files."""
     return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
 
 
-def save(name, key, notebook, about, runs):
+def save(name, key, notebook, about):
     """Add an executed notebook and delete the oldest versions.
 
     The notebook is written last and in one step, so an interruption leaves no incomplete entry.
     """
     path = place(name, key)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if name == notebooks.TRAINS:
-        shutil.rmtree(models(path), ignore_errors=True)
-        if runs.exists():
-            shutil.copytree(runs, models(path))
     write(path.with_suffix(".json"), json.dumps(about, indent=1))
     write(path, nbformat.writes(notebook))
     for old in versions(name)[:-KEPT]:
         for file in (old, old.with_suffix(".json")):
             file.unlink(missing_ok=True)
-        shutil.rmtree(models(old), ignore_errors=True)
 
 
 def versions(name):

@@ -186,19 +186,3 @@ def loss(recipe):
     """The recipe's loss, including its Dice loss."""
     main = LOSSES[recipe.loss]()
     return losses.Sum([main, losses.Dice()], [1.0, recipe.dice]) if recipe.dice else main
-
-
-def course_model(pets, epochs):
-    """The model of chapter 5 and its ``Run``: loaded if it was trained before, else trained.
-
-    Args:
-        pets: from ``labkit.data.load``.
-        epochs: from the profile, ``profile.current().epochs``.
-    """
-    train, val = data.hold_out(pets.train)
-    train_ds, val_ds = Batches(train, 8, seed=0), Batches(val, 32)
-    model = unet_model(seed=0, fine_tune="block_3")
-    optimizer = training.fine_tuning(model, training.one_cycle(train_ds, epochs, peak=3.6e-3))
-    settings = {"epochs": epochs, "name": "course", "optimizer": optimizer}
-    trained = training.train(model, train_ds, val_ds, **settings)
-    return model, trained

@@ -42,7 +42,6 @@ def unet_calls(monkeypatch, tiny_unet):
         calls.append(options)
         return tiny_unet(**options)
 
-    monkeypatch.setattr(recipes, "unet_model", build)  # used by course_model
     monkeypatch.setitem(recipes.ARCHITECTURES, "unet", build)
     return calls
 
@@ -239,19 +238,6 @@ def test_initial_weights_change_run_folder(folders, tiny_unet):
     assert first[1].folder != second[1].folder and again[1] == second[1]
     expected = tiny_unet(seed=2).get_weights()[0]
     np.testing.assert_allclose(again[0].get_weights()[0], expected, rtol=1e-6)
-
-
-def test_course_model_is_trained_once_then_loaded(folders, unet_calls, tiny_unet, monkeypatch):
-    pets = data.load(data.SYNTHETIC, 32, (20, 2))
-    model, trained = recipes.course_model(pets, epochs=1)
-    assert unet_calls == [{"seed": 0, "fine_tune": "block_3"}]
-    assert trained.folder.name.startswith("course-")
-    assert {"val_mean_iou", "mean_iou"} <= set(trained.history)
-    monkeypatch.setattr(keras.Model, "fit", lambda *_, **__: pytest.fail("it was trained again"))
-    loaded_model, loaded = recipes.course_model(pets, epochs=1)
-    assert loaded == trained
-    np.testing.assert_equal(loaded_model.get_weights(), model.get_weights())
-    assert not np.array_equal(model.get_weights()[0], tiny_unet(seed=0).get_weights()[0])
 
 
 # --- the parts of a recipe ------------------------------------------------------------------------
