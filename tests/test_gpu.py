@@ -40,7 +40,7 @@ def test_exit_status(device, records, status, monkeypatch, capsys):
     assert gpu.main() == status
     lines = capsys.readouterr().out.splitlines()
     if device == "GPU":
-        assert lines[1].split()[:4] == ["01_theory", "61", "1", "2.0"]
+        assert lines[1].split()[:4] == ["00_first_masks", "61", "1", "2.0"]
     else:
         assert len(lines) == 1  # no notebook is run
 
