@@ -7,16 +7,8 @@ import sys
 LABS = ("data", "unet", "metrics", "training", "errors", "conclusions")  # of labkit.check
 # study_... in labkit.experiments.studies
 STUDIES = (
-    "cascade",
-    "cost",
-    "depths",
-    "design",
-    "export",
-    "few",
-    "pruning",
-    "seam",
-    "shipped",
-    "tuning",
+    *("cascade", "cost", "depths", "design", "export"),
+    *("few", "pruning", "seam", "shipped", "tuning"),
 )
 FILES = dict.fromkeys(("cost", "depths", "pruning"), (".tflite",))  # endings of what they write
 FILES["export"] = (".tflite", ".onnx")

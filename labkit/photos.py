@@ -93,7 +93,7 @@ def names_for(files):
     ways = (
         lambda file: file.stem,
         lambda file: file.name,
-        lambda file: f"{file.parent.name}_{file.name}",
+        lambda file: f"{file.absolute().parent.name}_{file.name}",
     )
     counts = [Counter(map(way, files)) for way in ways]
     names = []
@@ -117,4 +117,5 @@ def find(paths):
             files.append(path)
         else:
             reasons.append(f"{path} does not exist")
-    return list(dict.fromkeys(file.absolute() for file in files)), reasons
+    once = {file.absolute(): file for file in files}  # a file may also be in a folder that is named
+    return list(once.values()), reasons

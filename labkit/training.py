@@ -168,8 +168,8 @@ def fine_tuning(model, learning_rate, encoder_rate=0.032, **options):
     Args:
         model: a U-Net with a layer "encoder".
         learning_rate: of the decoder, a number or a schedule such as ``one_cycle``.
-        encoder_rate: the factor for the encoder; the default was found by ``labkit study tuning``.
-            An encoder that starts from random weights learns at the full rate.
+        encoder_rate: the factor for the encoder; the default was found by ``labkit study tuning``
+            for the plain form. An encoder that starts from random weights learns at the full rate.
         options: as for ``keras.optimizers.AdamW``.
     """
     variables = model.get_layer("encoder").trainable_variables

@@ -12,6 +12,7 @@ from labkit.experiments import declared
 from labkit.experiments.declared import SKIPS, Settings
 from labkit.methods.adaptive import Adaptive
 from labkit.models import aff, attention, fullres, lft, skips, transunet, unetpp
+from labkit.models.encoder import imagenet_weights
 from labkit.models.unet import unet_model
 from labkit.runs.identity import weights_code
 
@@ -90,10 +91,14 @@ def run(recipe, seed=0, on="test", source=data.REAL, limit=None):
 
     Raises:
         ValueError: for a bad argument, or if the loss becomes NaN or infinite.
+        ConnectionError: if the real dataset or, for a pretrained recipe on it, ImageNet's weights
+            can't be had.
     """
     if on not in SPLITS:
         raise ValueError(f"on is {on!r}: use one of {', '.join(SPLITS)}")
     pets = data.load(source, recipe.image_size, limit)
+    if recipe.pretrained and pets.source == data.REAL:
+        imagenet_weights("imagenet")  # no other encoder may stand in for a row of the ledger
     train, scored = (pets.train, pets.test) if on == "test" else data.hold_out(pets.train)
     model, trained = fit(recipe, seed, train)
     counts = scores.tally(model, scored)

@@ -44,7 +44,7 @@ DESIGN_EPOCHS = {  # titles by number of epochs: augmentation takes more than tw
     2: tuple(title for title in DESIGNS if title != "all augmentation"),
     6: ("enlarged, narrow skips", "all augmentation"),
 }
-# Photographs of users differ more than those of the dataset, so it sees more than flips.
+# More than flips, because photographs of users may differ more than those of the dataset.
 SHIPPED = replace(declared.BEST, name="shipped", epochs=10, flips_at_end=3)
 FEW_COUNTS = (100, 400)  # numbers of train images
 FEW_STEPS = 400  # per training, for any number of images

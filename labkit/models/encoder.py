@@ -43,7 +43,7 @@ def imagenet_weights(weights="auto"):
     if weights is None:
         return None
     if weights not in ("auto", "imagenet"):
-        raise ValueError(f'weights is {weights!r}: use "auto", "imagenet", "trained" or None')
+        raise ValueError(f'weights is {weights!r}: use "auto", "imagenet" or None')
     path = keras_home() / "models" / WEIGHTS_FILE
     if path.exists():
         return str(path)
@@ -93,6 +93,8 @@ def pretrained(image_size=128, weights="auto", fine_tune=False, seed=0, enlarge=
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     check_data_format()
     check_size(height, width, enlarge)  # before a download
+    if weights not in ("auto", "imagenet", "trained", None):
+        raise ValueError(f'weights is {weights!r}: use "auto", "imagenet", "trained" or None')
     weights_file = None if weights == "trained" else imagenet_weights(weights)
     encoder = mobilenet_v2(height, width, weights_file, seed, enlarge)
     encoder.trainable = bool(fine_tune) or weights is None
@@ -100,7 +102,10 @@ def pretrained(image_size=128, weights="auto", fine_tune=False, seed=0, enlarge=
         if weights_file is None:
             fill(encoder, "encoder")
             if weights == "auto":
-                print("The encoder starts from the trained U-Net that comes with the course.")
+                print(
+                    "The encoder starts from the trained U-Net that comes with the course. It has "
+                    "seen all train images, so scores on validation images are too good."
+                )
         keep_averages(encoder)
         if isinstance(fine_tune, str):
             freeze_before(encoder, fine_tune)

@@ -5,21 +5,19 @@ book.
 """
 
 from labkit.models.unet import unet_model
-from labkit.models.weights import FILE, fill
+from labkit.models.weights import fill
 
 
-def trained_unet(fine_tune=False, file=FILE):
+def trained_unet(fine_tune=False):
     """The trained U-Net, ready to predict.
 
     Args:
         fine_tune: to train it further, as for ``unet.unet_model``; use ``training.fine_tuning``.
-        file: of the weights.
 
     Returns:
         A Keras model from images uint8 ``[B, 128, 128, 3]`` to logits ``[B, 128, 128, 3]`` of the
         classes pet, background, border.
     """
     model = unet_model(weights="trained", fine_tune=fine_tune)
-    for part in ("encoder", "decoder"):
-        fill(model, part, file)
+    fill(model, "decoder")
     return model

@@ -12,7 +12,7 @@ from labkit import data, download, losses, training
 from labkit.batches import Batches
 from labkit.experiments import declared, ledger, recipes, tuning
 from labkit.experiments.recipes import Recipe
-from labkit.models import skips
+from labkit.models import encoder, skips
 from labkit.models.encoder import keep_averages
 from labkit.models.unet import FILTERS, PLAIN, unet_model
 from labkit.runs.folder import Run
@@ -195,6 +195,14 @@ def test_recipe_configures_model_batches_and_optimizer(unet_calls, folders, monk
     assert (optimizer.weight_decay, optimizer.slow_rate) == (0.1, 0.2)
     assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.5)
     assert max(float(optimizer._learning_rate(step)) for step in range(21)) == 0.25
+
+
+def test_row_on_real_data_needs_imagenet_weights(folders, monkeypatch):
+    pets = data.load(data.SYNTHETIC, 32, (20, 3))._replace(source=data.REAL)
+    monkeypatch.setattr(data, "load", lambda *_: pets)
+    monkeypatch.setattr(encoder, "problem_for_keras", lambda url: "is away")
+    with pytest.raises(ConnectionError, match="ImageNet weights .* is away"):
+        recipes.run(recipes.find("standard"), source=data.REAL)
 
 
 def test_last_epochs_have_flips_alone(unet_calls, folders, monkeypatch):
