@@ -227,6 +227,7 @@ SHORT = (  # name, stride and filters of each convolution
     ("block_1_expand", 1, 96),
     ("block_3_expand", 2, 144),
     ("block_6_expand", 2, 192),
+    ("block_10_expand", 1, 8),
     ("block_13_expand", 2, 576),
     ("block_16_project", 2, 320),
 )

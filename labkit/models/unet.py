@@ -109,9 +109,10 @@ def narrow_skips(taps, filters, seed=0):
 def decoder(taps, num_classes, momentum=0.9, seed=0, filters=FILTERS):
     """The expanding path: from the encoder's taps, finest first, to logits ``[B, H, W, C]``."""
     *skips, x = taps
-    for number, (size, count) in enumerate(stages(filters)):
+    steps = zip(stages(filters), reversed(skips), strict=True)
+    for number, ((size, count), skip) in enumerate(steps):
         block = upsample(count, 3, momentum, 10 * seed + number, name=f"up_{size}")
-        x = layers.Concatenate(name=f"skip_{size}")([block(x), skips.pop()])
+        x = layers.Concatenate(name=f"skip_{size}")([block(x), skip])
     return classify(x, num_classes, seed)
 
 
