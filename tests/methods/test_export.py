@@ -154,16 +154,16 @@ STATES = {
 }
 
 
-@pytest.mark.parametrize("ending", [".tflite", pytest.param(".onnx", marks=needs_onnx)])
-@pytest.mark.parametrize(
-    "state",
-    [
-        pytest.param(
-            state, marks=() if state in ("nested, mixed", "any size") else pytest.mark.slow
-        )
-        for state in STATES
-    ],
-)
+def states_and_endings():
+    """Every state with either ending; two of them run by default."""
+    for state in STATES:
+        for ending in (".tflite", ".onnx"):
+            default = (state, ending) in (("nested, mixed", ".tflite"), ("any size", ".onnx"))
+            marks = [] if default else [pytest.mark.slow]
+            yield pytest.param(state, ending, marks=marks + [needs_onnx] * (ending == ".onnx"))
+
+
+@pytest.mark.parametrize(("state", "ending"), [*states_and_endings()])
 def test_model_in_any_state_is_exported(state, ending, split, tmp_path, short_encoder_here):
     model = STATES[state](tmp_path)
     path = export.save(model, tmp_path / f"model{ending}")
