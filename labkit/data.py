@@ -436,6 +436,7 @@ def read_image(file, image_size=128):
     """
     if image_size is not None:
         _check_size(image_size)
+    name = getattr(file, "name", file) if hasattr(file, "read") else file
     try:
         with Image.open(file) as picture:
             picture = ImageOps.exif_transpose(picture)
@@ -449,9 +450,9 @@ def read_image(file, image_size=128):
     except (FileNotFoundError, UnknownRange):
         raise
     except UnidentifiedImageError as error:
-        raise ValueError(f"{file} is not a picture in a known format: use JPEG or PNG") from error
+        raise ValueError(f"{name} is not a picture in a known format: use JPEG or PNG") from error
     except Exception as error:  # for a damaged file Pillow raises many types
-        raise ValueError(f"{file} is damaged or too large ({error}): save it again") from error
+        raise ValueError(f"{name} is damaged or too large ({error}): save it again") from error
     if image_size is not None:
         picture = picture.resize((image_size, image_size), Image.Resampling.BILINEAR)
     return np.asarray(picture)

@@ -1,6 +1,7 @@
 """Masks and cut-outs of photographs of any size."""
 
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,22 @@ def segment(model, photo):
         for part in np.moveaxis(probabilities, -1, 0)
     ]
     return np.argmax(maps, axis=0).astype("uint8")
+
+
+def uploaded(upload):
+    """The last photograph that was chosen with an ``ipywidgets.FileUpload``, or None.
+
+    Returns:
+        uint8 ``[H, W, 3]``; see ``data.read_image`` for the errors.
+    """
+    chosen = upload.value
+    if isinstance(chosen, dict):  # ipywidgets 7, which Colab has
+        chosen = [{"name": name, **file} for name, file in chosen.items()]
+    if not chosen:
+        return None
+    file = BytesIO(bytes(chosen[-1]["content"]))
+    file.name = chosen[-1]["name"]  # for error messages
+    return data.read_image(file, None)
 
 
 def cut_out(photo, mask):

@@ -1,6 +1,8 @@
 """Masks and cut-outs of photographs: sizes, files that can't be read, the command."""
 
+from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -48,6 +50,31 @@ def test_cut_out_is_opaque_on_pet_and_border():
     cutout = photos.cut_out(photo, mask)
     assert cutout[0, :, 3].tolist() == [255, 0, 255]
     np.testing.assert_array_equal(cutout[..., :3], photo)
+
+
+def uploads(*files):
+    """The values of a FileUpload of ipywidgets 8 and of 7 for (name, content) pairs."""
+    new = tuple({"name": name, "content": memoryview(content)} for name, content in files)
+    old = {name: {"metadata": {"name": name}, "content": content} for name, content in files}
+    return [SimpleNamespace(value=value) for value in (new, old)]
+
+
+def test_last_uploaded_photo_is_read_in_its_size():
+    files = []
+    for number, size in enumerate([(4, 6), (5, 3)]):
+        buffer = BytesIO()
+        Image.fromarray(half(*size)).save(buffer, "PNG")
+        files.append((f"{number}.png", buffer.getvalue()))
+    for upload in uploads(*files):
+        np.testing.assert_array_equal(photos.uploaded(upload), half(5, 3))
+
+
+def test_nothing_uploaded_is_none_and_a_text_is_named():
+    for upload in uploads():
+        assert photos.uploaded(upload) is None
+    for upload in uploads(("notes.txt", b"no picture")):
+        with pytest.raises(ValueError, match="^notes.txt is not a picture"):
+            photos.uploaded(upload)
 
 
 @pytest.fixture
