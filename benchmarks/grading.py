@@ -1,6 +1,6 @@
 """Measure the time to grade a class.
 
-    python -m benchmarks.grading                     100 notebooks of the lab of chapter 4
+    python -m benchmarks.grading                     100 notebooks of the lab on metrics
     python -m benchmarks.grading 05_training --size 10
 
 The notebooks have 0, 1, 2, ... all tasks solved, in turn.

@@ -150,7 +150,7 @@ def recolor_independently(images, masks, rng, strength):
     """Recolor animal and background independently, which also changes the contrast between them.
 
     The seam is blurred over five pixels. A network still learns to see it, and is worse on
-    photographs (chapter 12).
+    photographs ("What to try first").
     """
     animal = ops.cast(masks != classes.BACKGROUND, "float32")
     animal = ops.average_pool(animal, 5, strides=1, padding="same", data_format="channels_last")

@@ -25,6 +25,12 @@ def code_cell(code="1", kind=None, checked=False, **options):
     return new_code_cell(code, id=options.pop("id", "a"), **options)
 
 
+def timed(minutes, words):
+    """A first cell of five words and more, with the minutes that it states."""
+    text = f"**Time:** about {minutes} minutes to read" + " word" * words
+    return new_markdown_cell(text, id="a")
+
+
 GOOD = [code_cell(), WORDS, code_cell(kind="text/plain", checked=True, id="b")]
 
 
@@ -38,6 +44,9 @@ GOOD = [code_cell(), WORDS, code_cell(kind="text/plain", checked=True, id="b")]
         ([code_cell("1\n" * 7)], "the median code cell has 7 lines"),
         ([code_cell(), code_cell(id="b")], "b: no text"),
         ([code_cell("print(1)")], "a: it prints"),
+        ([code_cell("1" * 77)], "a: 77 characters in a line"),
+        ([new_markdown_cell("word " * 3001, id="a")], "it has 3001 words"),
+        ([timed(5, 745), new_markdown_cell("word", id="b")], "it takes about 10 minutes"),
         ([code_cell(execution_count=3)], "it is not tidy"),
     ],
 )

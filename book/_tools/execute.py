@@ -88,7 +88,7 @@ def up_to_date(names, settings):
 
 
 def reasons(stale):
-    """Return why jobs are executed: "06_errors, 09_trust: labkit/metrics.py changed"."""
+    """Return why jobs are executed: "07_errors, 08_trust: labkit/metrics.py changed"."""
     by_reason = {}
     for one in stale:
         by_reason.setdefault(store.reason(one.name, one.inputs), []).append(one.name)

@@ -25,8 +25,8 @@ CHECKS = {
     "03_unet": "unet",
     "04_metrics": "metrics",
     "05_training": "training",
-    "06_errors": "errors",
-    "07_conclusions": "conclusions",
+    "07_errors": "errors",
+    "09_skips": "skips",
 }
 # Of every notebook.
 METADATA = {

@@ -6,6 +6,7 @@
 CONTRIBUTING.md lists the rules. ``tidy.py`` removes what an editor or a run adds to a notebook.
 """
 
+import math
 import re
 import statistics
 import sys
@@ -15,12 +16,16 @@ from tidy import CHECKED, read_texts, tidy_text
 
 # Limits for the lines of code cells: of one cell, of the median, and of the 90th percentile.
 MAXIMUM, MEDIAN, NINE_IN_TEN = 25, 6, 15
+WIDTH = 76  # characters of a line of code that a page shows without scrolling
+WORDS = 3000  # of a chapter
+WORDS_A_MINUTE = 150  # of technical text
+TIME = re.compile(r"\*\*Time:\*\* about (\d+) minutes to read")
 
 
 def problems(text):
     """Return the broken rules of a notebook, given as the text of its file."""
     notebook = nbformat.reads(text, as_version=4)
-    rules = (check_outputs, check_sizes, check_text, check_prints)
+    rules = (check_outputs, check_sizes, check_widths, check_words, check_text, check_prints)
     found = [problem for rule in rules for problem in rule(notebook)]
     if tidy_text(text) != text:
         found.append("it is not tidy: run python book/_tools/tidy.py")
@@ -59,6 +64,38 @@ def check_sizes(notebook):
 def count_lines(code):
     """Return the number of lines that are not blank."""
     return len([line for line in code.splitlines() if line.strip()])
+
+
+def check_widths(notebook):
+    """Lines of code fit on a page."""
+    for cell in code_cells(notebook):
+        for line in cell.source.splitlines():
+            if len(line) > WIDTH:
+                yield f"{cell.id}: {len(line)} characters in a line, more than {WIDTH}: {line}"
+
+
+def check_words(notebook):
+    """A chapter is short, and says how long it takes to read."""
+    words = count_words(notebook)
+    if words > WORDS:
+        yield f"it has {words} words, more than {WORDS}"
+    stated = TIME.search(notebook.cells[0].source)
+    if stated and int(stated[1]) != minutes_to_read(words):
+        yield f"it takes about {minutes_to_read(words)} minutes to read, not {stated[1]}"
+
+
+def count_words(notebook):
+    """Return the number of words outside code that the page shows."""
+    return sum(
+        len(cell.source.split())
+        for cell in notebook.cells
+        if cell.cell_type == "markdown" and "remove-cell" not in cell.metadata.get("tags", [])
+    )
+
+
+def minutes_to_read(words):
+    """Return the time that a number of words takes, rounded up to five minutes."""
+    return 5 * math.ceil(words / WORDS_A_MINUTE / 5)
 
 
 def check_text(notebook):

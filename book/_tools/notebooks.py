@@ -6,7 +6,7 @@ import paths
 import yaml
 from IPython.core.inputtransformer2 import TransformerManager
 
-SLOW = ("10_architectures", "11_methods")
+SLOW = ("11_architectures", "12_methods")
 
 
 def toc():

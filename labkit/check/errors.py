@@ -55,7 +55,7 @@ BORDER_AS_PET = "The border counts as pet here. Only class 0 is the pet."
 
 
 @task(
-    "6.1",
+    "7.1",
     cases=((HALF, HALF_PRED), (MIXED, MIXED_PRED), (filled(400, 280), filled(300, 300))),
     strict=True,
     mistakes=(
@@ -125,7 +125,7 @@ RATIO = "This is a ratio. Return the number of pixels."
 
 
 @task(
-    "6.2",
+    "7.2",
     cases=(
         (np.array([0, 0, 0, 0, 1, 1]), np.array([1, 1, 0, 0, 0, 1])),
         (MIXED[0, ..., 0], MIXED_PRED[0, ..., 0]),
@@ -222,7 +222,7 @@ WRONG_ORDER = "The three numbers are in the wrong order."
 
 
 @task(
-    "6.3",
+    "7.3",
     cases=((SCORES, 0, 6_000), (WITH_NAN, 1, 6_000), (CHANGES, 2, 6_000)),
     adapter=numbers_or_fault,
     tolerance=0.015,
@@ -293,7 +293,7 @@ PETS = batch([[0, 1], [1, 1]], [[0, 0], [0, 0]], [[0, 2], [0, 0]], [[0, 1], [0, 
 
 
 @task(
-    "6.4",
+    "7.4",
     cases=((SOME_EMPTY,), (PETS,), (MIXED,), (SOME_EMPTY[::-1],)),
     strict=True,
     mistakes=(
@@ -345,7 +345,7 @@ ONE_COLUMN = "This is the correlation of a column with itself."
 
 
 @task(
-    "6.5",
+    "7.5",
     cases=((BY_HAND,), (SQUARES,), (SHUFFLED,), (TIED,), (CONSTANT,)),
     mistakes=(
         *edits(f"""
@@ -409,7 +409,7 @@ def normalized(function, *case):
 
 
 @task(
-    "6.6",
+    "7.6",
     cases=LIMITS,
     adapter=normalized,
     mistakes=(
@@ -453,4 +453,4 @@ def verdict(low, high):
     return NONE
 
 
-worst_images = Question("6.7", "worst_images", words=40)
+worst_images = Question("7.7", "worst_images", words=40)

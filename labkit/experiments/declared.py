@@ -142,7 +142,7 @@ def slug(name):
     return name.lower().replace("++", "pp").replace(",", "").replace(" ", "-")
 
 
-# What skips are for (chapter 7): all variants in a short training of a light decoder, and some of
+# What skip connections do: all variants in a short training of a light decoder, and some of
 # them with a randomly initialized encoder.
 DECLARED += [
     replace(QUICK, name=skips_recipe("skips", name), architecture=SKIPS + name, filters=LIGHT)

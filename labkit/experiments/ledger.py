@@ -284,7 +284,7 @@ def paired(first, second, names=MAIN_SCORES, on="test"):
         index=list(names),
     )
     table["mean"] = table.mean(axis=1)
-    return table.round(4)
+    return table
 
 
 def differences(base, groups, names=MAIN_SCORES, on="test"):

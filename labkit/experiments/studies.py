@@ -1,4 +1,4 @@
-"""Experiments of chapter 12 that need more than one training of a recipe.
+"""Experiments of the electives that need more than one training of a recipe.
 
 Each is a function of the data and a seed that yields rows, dicts that JSON can hold; ``labkit
 study NAME`` appends them to a file of that name beside the ledger. Finished trainings are loaded,
@@ -58,7 +58,7 @@ SEAM_IMAGES = 500  # evenly spaced in the test split
 SEAM_SHIFT = 8  # pixels to the right
 TRIALS = 16
 TRIAL = replace(BASE, name="trial", epochs=2)
-# Recipes that a figure of chapter 12 compares by cost.
+# Recipes that "What to try first" compares by cost.
 COST_RECIPES = [
     "laboratory",
     "quick",

@@ -1,7 +1,7 @@
 """Variants of the U-Net without skips, with added instead of concatenated ones, or corrupted ones.
 
 Encoder, upsampling blocks and last layer are those of ``unet``; only the treatment of the skips
-differs. Each variant tests a claim about what skips are for (chapter 7).
+differs. Each variant tests a claim about what skips do.
 """
 
 from functools import partial

@@ -12,7 +12,7 @@ from labkit.models.encoder import SIZES, TAPS, check_enlarge, pretrained, rescal
 
 FILTERS = (128, 64, 32)
 # Options for the laboratory work's form: whole skips, and the image as it is. It takes more
-# multiply-adds (586 M against 476 M for a 128x128 image) and is less accurate (chapter 8).
+# multiply-adds (586 M against 476 M for a 128x128 image) and is less accurate.
 PLAIN = {"filters": (512, 256, 128, 64), "narrow": False, "enlarge": 1}
 
 

@@ -1,4 +1,4 @@
-"""Chapter 6: answers in several styles, right ones and wrong ones."""
+"""Lab 7: answers in several styles, right ones and wrong ones."""
 
 import random
 import statistics

@@ -1,4 +1,4 @@
-"""Chapter 4: answers that have to pass, and plausible ones that must not."""
+"""Lab 4: answers that have to pass, and plausible ones that must not."""
 
 import keras
 import numpy as np

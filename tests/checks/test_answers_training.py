@@ -1,4 +1,4 @@
-"""Chapter 5: answers that have to pass, and plausible ones that must not."""
+"""Lab 5: answers that have to pass, and plausible ones that must not."""
 
 import math
 

@@ -14,7 +14,7 @@ from labkit.check import Task, handin
 from labkit.check.engine import source_of
 from labkit.check.mistakes import Edit, Symptom
 
-LABS = ("data", "unet", "metrics", "training", "errors", "conclusions")
+LABS = ("data", "unet", "metrics", "training", "errors", "skips")
 
 
 def tasks():
@@ -73,7 +73,7 @@ def test_mistakes_are_small(task):
 @pytest.mark.parametrize("lab", LABS)
 def test_the_last_answer_of_a_lab_is_looked_at_for_its_length_alone(lab):
     *_, question = handin.tasks(importlib.import_module(f"labkit.check.{lab}")).values()
-    count = 50 if lab == "conclusions" else 40
+    count = 50 if lab == "skips" else 40
     words = [f"word{number}" for number in range(count)]
     assert question(" ".join(words)).passed
     assert question(...).state == "not attempted"

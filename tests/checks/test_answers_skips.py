@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, jaccard_score
 
 from labkit import metrics
-from labkit.check import conclusions as check
+from labkit.check import skips as check
 from labkit.experiments import ledger
 
 right, wrong = Answers(passes), Answers(fails)
