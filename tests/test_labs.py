@@ -63,6 +63,7 @@ def test_lab_is_chapter_without_solutions(name):
     added = set(cells) - {cell.id for cell in chapter.cells}
     assert all("-lab-" in name or "-task-" in name for name in added), added
     text = "\n".join(cell.source for cell in lab.cells)
+    assert f"from labkit.check import {labs.CHECKS[name]} as check" in text
     for number, cell in labs.solutions(chapter).items():
         assert not any(answer in text for answer in answers(cell)), number
     title, how = (cell.source for cell in lab.cells[:2])

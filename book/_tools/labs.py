@@ -103,7 +103,7 @@ def lab(name):
             cells.append(new_markdown_cell(plain(cell.source, from_lab), id=cell.id))
         else:
             cells.append(new_code_cell(cell.source, id=cell.id, metadata=lab_metadata(cell)))
-            if cell.id == f"{prefix}-setup":
+            if cell.id.endswith("-setup"):
                 cells += first_cells(prefix, CHECKS[name])
     cells[0].source = title(source)
     cells.insert(1, new_markdown_cell(how(source), id=f"{prefix}-lab-how"))
