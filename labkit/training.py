@@ -271,10 +271,17 @@ class Line:
         elif last:
             print(text, flush=True)
 
+    def clear(self):
+        """Remove the line."""
+        if self.handle is not None:
+            self._show_in_notebook("")
+        elif sys.stdout.isatty():
+            print("\r" + " " * self.length, end="\r", flush=True)
+
     def _show_in_notebook(self, text):
         from IPython.display import HTML, display
 
-        html = HTML(f"<pre>{text}</pre>")
+        html = HTML(f"<pre>{text}</pre>" if text else "")
         if self.handle is None:
             self.handle = display(html, display_id=True)
         else:
@@ -364,7 +371,8 @@ def predict_logits(model, split, batch_size=32, flips=False):
         yield part, logits
         if time.perf_counter() - start > 5:
             done = min(first + batch_size, len(split))
-            line.show(f"predicted {done} of {len(split)} images", last=done == len(split))
+            line.show(f"predicted {done} of {len(split)} images")
+    line.clear()
 
 
 def _logits(model, images):

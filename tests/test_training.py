@@ -337,8 +337,11 @@ def test_predict_masks_keeps_order(batch_size, capsys):
 def test_long_prediction_reports_progress(monkeypatch, capsys):
     clock = iter(range(0, 100, 6))
     monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     training.predict_masks(tiny_model(), random_split(6), batch_size=4)
-    assert capsys.readouterr().out == "predicted 6 of 6 images\n"
+    *lines, last = capsys.readouterr().out.rstrip("\r").split("\r")
+    assert lines == ["", "predicted 4 of 6 images", "predicted 6 of 6 images"]
+    assert last.isspace()  # the finished line is removed
 
 
 @pytest.mark.parametrize("shape", [(1, SIZE, SIZE, 3), (SIZE, SIZE)], ids=str)
