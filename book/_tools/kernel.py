@@ -68,6 +68,8 @@ def main(path, output, folder):
         return report(**last_cell(notebook), error=f"{error.ename}: {error.evalue}")
     except (CellTimeoutError, DeadKernelError) as error:
         return report(**last_cell(notebook), error=str(error))
+    except AssertionError:  # of jupyter_client, if the kernel dies between two messages
+        return report(**last_cell(notebook), error="Kernel died")
     loaded = loaded_from_project(ast.literal_eval(show.outputs[0].data["text/plain"]))
     notebook.cells = cells
     number_cells(cells)
