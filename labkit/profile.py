@@ -58,7 +58,7 @@ class Profile:
 
 PROFILES = {
     "full": Profile("full", epochs=10, images=None),  # the laboratory work's ten epochs
-    "quick": Profile("quick", epochs=3, images=(1200, 500)),  # "Training" in 3 minutes on 2 cores
+    "quick": Profile("quick", epochs=3, images=(1200, 500)),  # "Training" in 5 minutes on 2 cores
     "smoke": Profile("smoke", epochs=2, images=(32, 16), eager=True),
 }
 

@@ -1,4 +1,4 @@
-"""Conclusions: correct answers in several styles, and mistakes in code unlike the reference."""
+"""Lab 9: correct answers in several styles, and mistakes in code unlike the reference."""
 
 import statistics
 
