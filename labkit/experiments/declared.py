@@ -182,6 +182,18 @@ DECLARED += [
     # The largest gains among the short recipes, combined, with the full budget.
     replace(PLAIN, name="combined", architecture="full-resolution U-Net", **TUNED),
 ]
+# The same comparisons on the course's network, in one epoch.
+DECLARED += [
+    *(
+        replace(FAST, name=skips_recipe("fast-skips", name), architecture=SKIPS + name)
+        for name in ("none", "not 16", "not 32", "not 64")
+    ),
+    *(
+        replace(FAST, name=f"fast-{slug(name)}", architecture=name)
+        for name in ARCHITECTURES
+        if name != FAST.architecture
+    ),
+]
 RECIPES = {recipe.name: recipe for recipe in DECLARED}
 
 
