@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from keras import ops
 
-from labkit import classes
+from labkit.classes import PETS
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Strength:
         return replace(self, flip=self.flip and level > 0, **ranges)
 
 
-def augment(images, masks, seed, strength=Strength()):
+def augment(images, masks, seed, strength=Strength(), background=PETS.background):
     """Change each image of a batch at random, and move its mask in the same way.
 
     Args:
@@ -51,6 +51,7 @@ def augment(images, masks, seed, strength=Strength()):
         masks: integers ``[B, H, W, 1]``.
         seed: an int or a sequence of ints; the same seed gives the same changes.
         strength: the largest size of the changes.
+        background: the class that ``independent_background`` recolors apart.
 
     Returns:
         images float32 ``[B, H, W, 3]`` in 0-255, masks uint8 ``[B, H, W, 1]`` without new
@@ -69,7 +70,7 @@ def augment(images, masks, seed, strength=Strength()):
     images = move(ops.cast(images, "float32"), matrix, "bilinear")
     masks = move(ops.cast(masks, "float32"), matrix, "nearest")
     if strength.independent_background:
-        images = recolor_independently(images, masks, rng, strength)
+        images = recolor_independently(images, masks, rng, strength, background)
     else:
         images = recolor(images, rng, strength)
     return images, ops.cast(masks, "uint8")
@@ -146,13 +147,13 @@ def recolor(images, rng, strength):
     return ops.clip(images + offset[:, None, None, None], 0, 255)
 
 
-def recolor_independently(images, masks, rng, strength):
+def recolor_independently(images, masks, rng, strength, background=PETS.background):
     """Recolor animal and background independently, which also changes the contrast between them.
 
     The seam is blurred over five pixels. A network still learns to see it, and is worse on
     photographs ("What to try first").
     """
-    animal = ops.cast(masks != classes.BACKGROUND, "float32")
+    animal = ops.cast(masks != background, "float32")
     animal = ops.average_pool(animal, 5, strides=1, padding="same", data_format="channels_last")
     inside, outside = (recolor(images, rng, strength) for _ in range(2))
     return animal * inside + (1 - animal) * outside

@@ -33,6 +33,11 @@ class Batches(keras.utils.PyDataset):
             raise ValueError("augmented batches are random: give a seed, such as seed=0")
         if seed is not None and seed < 0:
             raise ValueError(f"seed is {seed}: use a whole number from 0 up, or None")
+        if getattr(augmented, "independent_background", False) and split.classes.background is None:
+            raise ValueError(
+                "independent_background needs a class called background, and the classes are "
+                f"{', '.join(split.classes.names)}"
+            )
         super().__init__()
         self.split, self.batch_size, self.seed = split, batch_size, seed
         self.augmented = Strength() if augmented is True else augmented
@@ -52,7 +57,8 @@ class Batches(keras.utils.PyDataset):
         images, masks = self.split.images[indices], self.split.masks[indices]
         if self.augmented:
             strength = self.augmented.scaled(self.level)
-            images, masks = augment(images, masks, [self.seed, self.epoch, index], strength)
+            seed = [self.seed, self.epoch, index]
+            images, masks = augment(images, masks, seed, strength, self.split.classes.background)
         return images, masks
 
     def on_epoch_end(self):

@@ -48,6 +48,15 @@ def parser():
     segment.add_argument(
         "--output", default="masks", metavar="FOLDER", help="for the results (default: masks)"
     )
+    segment.add_argument(
+        "--model", metavar="FILE", help="a .keras file of yours (default: the course's model)"
+    )
+    segment.add_argument(
+        "--classes", nargs="+", metavar="NAME", help="names of its classes, in their order"
+    )
+    segment.add_argument(
+        "--tiles", action="store_true", help="for a model that was trained on tiles"
+    )
 
     run = add_command(
         commands,
@@ -175,10 +184,17 @@ def show_info(options):
 
 def segment_photos(options):
     """Write the masks and cut-outs; name each file that can't be read and return 1 for it."""
+    import keras
+
     from labkit import photos
+    from labkit.classes import PETS, Classes
     from labkit.models.trained import trained_unet
 
-    count, reasons = photos.write_all(trained_unet(), options.photos, options.output)
+    model = keras.saving.load_model(options.model, compile=False) if options.model else None
+    classes = Classes(tuple(options.classes)) if options.classes else PETS
+    count, reasons = photos.write_all(
+        model or trained_unet(), options.photos, options.output, classes, options.tiles
+    )
     for reason in reasons:
         print(f"labkit: {reason}", file=sys.stderr)
     if count:

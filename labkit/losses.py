@@ -1,32 +1,70 @@
 """Losses for segmentation, from masks ``[B, H, W, 1]`` and logits ``[B, H, W, C]``.
 
-Each is a Keras loss: ``loss(mask, logits)`` returns a scalar, the mean over the images.
+Each is a Keras loss: ``loss(mask, logits)`` returns a scalar, the mean over the images. Pixels
+whose mask is 255 (``classes.IGNORE``) do not count.
 """
 
 import keras
 from keras import ops
 
+from labkit.classes import IGNORE
 
-def _one_hot_and_softmax(mask, logits):
-    """One-hot masks and softmax probabilities, both float32 ``[B, H, W, C]``."""
+
+def _labels(mask, logits):
+    """Class numbers, int32 ``[B, H, W]``; raises ValueError unless the shapes match."""
     size = tuple(logits.shape[1:3])
     if len(logits.shape) != 4 or tuple(mask.shape[1:]) not in (size, (*size, 1)):
         raise ValueError(
             f"masks of shape {tuple(mask.shape)} and logits of shape {tuple(logits.shape)}: "
             "expected [B, H, W, 1] and [B, H, W, C] of the same size"
         )
-    labels = ops.cast(mask[..., 0] if len(mask.shape) == 4 else mask, "int32")
-    one_hot = ops.one_hot(labels, logits.shape[-1], dtype="float32")
-    return one_hot, ops.softmax(ops.cast(logits, "float32"), axis=-1)
+    return ops.cast(mask[..., 0] if len(mask.shape) == 4 else mask, "int32")
+
+
+def _one_hot_and_softmax(mask, logits):
+    """One-hot masks and softmax probabilities, both float32 ``[B, H, W, C]``; 0 where ignored."""
+    labels = _labels(mask, logits)
+    one_hot = ops.equal(labels[..., None], ops.arange(logits.shape[-1], dtype="int32"))
+    p = ops.softmax(ops.cast(logits, "float32"), axis=-1)
+    return ops.cast(one_hot, "float32"), p * ops.cast(labels != IGNORE, "float32")[..., None]
+
+
+def _mean_of_counted(values, weights):
+    """Values ``[B, H, W]`` scaled so that their mean over all pixels is their weighted mean."""
+    return ops.divide_no_nan(values * weights, ops.mean(weights))
 
 
 @keras.saving.register_keras_serializable("labkit.losses")
-class CrossEntropy(keras.losses.SparseCategoricalCrossentropy):
-    """Cross-entropy of each pixel, from logits: -log p(true class), averaged over pixels."""
+class CrossEntropy(keras.losses.Loss):
+    """Cross-entropy of each pixel, from logits: -log p(true class), averaged over pixels.
 
-    def __init__(self, name="cross_entropy", **options):
-        options["from_logits"] = True  # the models of this course give logits
+    ``weights`` gives each class a weight, such as (1, 1, 5) if the third is rare: the mean over
+    pixels is weighted by the class in the mask.
+    """
+
+    def __init__(self, weights=None, name="cross_entropy", **options):
         super().__init__(name=name, **options)
+        if weights is not None and (min(weights) < 0 or max(weights) == 0):
+            raise ValueError(f"weights are {weights}: use 0 or more, and not only 0")
+        self.weights = None if weights is None else [float(weight) for weight in weights]
+
+    def call(self, y_true, y_pred):
+        """Loss of each pixel, ``[B, H, W]``."""
+        labels, num_classes = _labels(y_true, y_pred), y_pred.shape[-1]
+        if self.weights is not None and len(self.weights) != num_classes:
+            raise ValueError(
+                f"{len(self.weights)} weights and {num_classes} classes: give one for each"
+            )
+        counted = ops.not_equal(labels, IGNORE)
+        labels = ops.where(counted, labels, 0)
+        entropy = keras.losses.sparse_categorical_crossentropy(labels, y_pred, from_logits=True)
+        weights = ops.cast(counted, entropy.dtype)
+        if self.weights is not None:
+            weights = weights * ops.take(ops.convert_to_tensor(self.weights, entropy.dtype), labels)
+        return _mean_of_counted(entropy, weights)
+
+    def get_config(self):
+        return {**super().get_config(), "weights": self.weights}
 
 
 @keras.saving.register_keras_serializable("labkit.losses")
@@ -52,7 +90,7 @@ class Tversky(keras.losses.Loss):
         """Loss of each image, ``[B]``."""
         one_hot, p = _one_hot_and_softmax(y_true, y_pred)
         tp = ops.sum(one_hot * p, axis=(1, 2))  # [B, C]
-        fp = ops.sum((1 - one_hot) * p, axis=(1, 2))
+        fp = ops.sum((1 - one_hot) * p, axis=(1, 2))  # p is 0 where the mask is ignored
         fn = ops.sum(one_hot * (1 - p), axis=(1, 2))
         denominator = tp + self.alpha * fp + self.beta * fn
         return ops.mean(1 - (tp + self.smooth) / (denominator + self.smooth), axis=-1)
@@ -97,7 +135,7 @@ class Focal(keras.losses.Loss):
         log_p = ops.sum(one_hot * ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1), axis=-1)
         # At p = 1 and gamma below 1, the gradient of 0^gamma would be infinite.
         q = ops.maximum(1 - ops.sum(one_hot * p, axis=-1), keras.config.epsilon())
-        return -ops.power(q, self.gamma) * log_p
+        return _mean_of_counted(-ops.power(q, self.gamma) * log_p, ops.sum(one_hot, axis=-1))
 
     def get_config(self):
         return {**super().get_config(), "gamma": self.gamma}
@@ -123,7 +161,8 @@ class Boundary(keras.losses.Loss):
         """Loss of each pixel, ``[B, H, W]``."""
         one_hot, p = _one_hot_and_softmax(y_true, y_pred)
         distance = steps_to(one_hot, self.reach) + steps_to(1 - one_hot, self.reach)
-        return ops.mean(distance / self.reach * ops.abs(p - one_hot), axis=-1)
+        error = ops.mean(distance / self.reach * ops.abs(p - one_hot), axis=-1)
+        return _mean_of_counted(error, ops.sum(one_hot, axis=-1))
 
     def get_config(self):
         return {**super().get_config(), "reach": self.reach}

@@ -5,6 +5,9 @@ They are computed from confusion matrices: the number of pixels of class i predi
 * **pooled** scores the sum of all images' matrices: every pixel has the same weight.
 * **image** averages the scores of the images: every image has the same weight.
 
+Functions of arrays refuse a value that is no class, except the one named as ``ignore``. Keras
+metrics leave out pixels whose mask is 255 (``classes.IGNORE``).
+
 The IoU of a class absent from both mask and prediction is undefined (0 / 0). It scores ``empty``,
 by default 1.0: the prediction is right.
 """
@@ -19,13 +22,14 @@ from labkit import classes
 AVERAGES = ("pooled", "image")
 
 
-def confusion(mask, pred_mask, num_classes=classes.NUM_CLASSES):
+def confusion(mask, pred_mask, num_classes=classes.NUM_CLASSES, ignore=None):
     """The confusion matrix of each image.
 
     Args:
         mask: true classes, integers ``[N, H, W]`` or ``[N, H, W, 1]``.
         pred_mask: predicted classes, same shape.
         num_classes: C, the number of classes.
+        ignore: a value of ``mask`` whose pixels are not counted, such as 255.
 
     Returns:
         int64 ``[N, C, C]``; entry ``[n, i, j]`` counts the pixels of image n whose true class
@@ -34,18 +38,21 @@ def confusion(mask, pred_mask, num_classes=classes.NUM_CLASSES):
     Raises:
         ValueError: for other shapes, or a value outside 0 to C - 1.
     """
-    mask = _labels(mask, "mask", num_classes)
-    pred_mask = _labels(pred_mask, "pred_mask", num_classes)
+    mask, counted = _labels(mask, "mask", num_classes, ignore)
+    pred_mask, _ = _labels(pred_mask, "pred_mask", num_classes)
     if mask.shape != pred_mask.shape:
         shapes = f"mask has shape {mask.shape}, pred_mask {pred_mask.shape}"
         raise ValueError(f"{shapes}: use equal shapes")
-    pairs = mask.reshape(len(mask), -1) * num_classes + pred_mask.reshape(len(mask), -1)
-    counts = [np.bincount(image, minlength=num_classes**2) for image in pairs]
+    cells = mask * num_classes + pred_mask  # index into the flat matrix
+    counts = [
+        np.bincount(image[inside], minlength=num_classes**2)
+        for image, inside in zip(cells, counted, strict=True)
+    ]
     return np.array(counts, np.int64).reshape(len(mask), num_classes, num_classes)
 
 
-def _labels(values, name, num_classes):
-    """Check labels and return them as int64 ``[N, H, W]``."""
+def _labels(values, name, num_classes, ignore=None):
+    """Check labels: (int64 ``[N, H, W]``, 0 where ignored; bool, whether each pixel counts)."""
     values = np.asarray(values)
     if values.ndim == 4 and values.shape[-1] == 1:
         values = values[..., 0]
@@ -56,11 +63,13 @@ def _labels(values, name, num_classes):
         raise ValueError(f"{name} holds no image: use at least one")
     if not np.issubdtype(values.dtype, np.integer):
         raise ValueError(f"{name} needs whole numbers, got {values.dtype}: take argmax or cast it")
+    counted = np.ones(values.shape, bool) if ignore is None else values != ignore
+    values = np.where(counted, values.astype(np.int64), 0)
     if values.min() < 0 or values.max() >= num_classes:
         raise ValueError(
             f"{name} holds {values.min()} to {values.max()}, but classes are 0 to {num_classes - 1}"
         )
-    return values.astype(np.int64)
+    return values, counted
 
 
 def iou_from(matrix, empty=1.0):
@@ -141,7 +150,7 @@ def _check_average(average):
         raise ValueError(f"average is {average!r}: use one of {', '.join(AVERAGES)}")
 
 
-def boundary_areas(mask, pred_mask, num_classes=classes.NUM_CLASSES, distance=None):
+def boundary_areas(mask, pred_mask, num_classes=classes.NUM_CLASSES, distance=None, ignore=None):
     """Numerator and denominator of boundary IoU for each image and class.
 
     The band of a region is its pixels within ``distance`` of its outline; the image's sides count
@@ -153,6 +162,7 @@ def boundary_areas(mask, pred_mask, num_classes=classes.NUM_CLASSES, distance=No
         mask, pred_mask: integers ``[N, H, W]`` or ``[N, H, W, 1]``.
         num_classes: C, the number of classes.
         distance: in pixels; None for 2 % of the image's diagonal, as in the paper (4 at 128x128).
+        ignore: a value of ``mask`` whose pixels are in no band, such as 255.
 
     Returns:
         int64 ``[N, C, 2]``: pixels in both bands, pixels in either.
@@ -160,13 +170,15 @@ def boundary_areas(mask, pred_mask, num_classes=classes.NUM_CLASSES, distance=No
     Raises:
         ValueError: as ``confusion``, or for a distance below 1.
     """
-    mask = _labels(mask, "mask", num_classes)
-    pred_mask = _labels(pred_mask, "pred_mask", num_classes)
+    mask, counted = _labels(mask, "mask", num_classes, ignore)
+    pred_mask, _ = _labels(pred_mask, "pred_mask", num_classes)
     if distance is None:
         distance = max(1, round(0.02 * float(np.hypot(*mask.shape[1:]))))
     areas = []
     for k in range(num_classes):
-        true, predicted = inner_band(mask == k, distance), inner_band(pred_mask == k, distance)
+        true, predicted = (
+            inner_band((values == k) & counted, distance) for values in (mask, pred_mask)
+        )
         areas.append([(true & predicted).sum((1, 2)), (true | predicted).sum((1, 2))])
     return np.array(areas).transpose(2, 0, 1)
 
@@ -213,7 +225,7 @@ def batch_confusion(y_true, logits):
         logits: float ``[B, H, W, C]``, or probabilities; the prediction is the argmax.
 
     Returns:
-        float32 tensor ``[B, C, C]``, as ``confusion``.
+        float32 tensor ``[B, C, C]``, as ``confusion`` with ``ignore=255``.
 
     Raises:
         ValueError: if the shapes do not match.
@@ -227,7 +239,9 @@ def batch_confusion(y_true, logits):
     pixels = size[0] * size[1]
     y_true = ops.reshape(ops.cast(y_true, "int32"), (-1, pixels))
     y_pred = ops.reshape(ops.argmax(logits, axis=-1), (-1, pixels))
-    true_one_hot = ops.one_hot(y_true, num_classes, dtype="float32")  # [B, P, C]
+    # By comparison, because ``ops.one_hot`` fails at 255 on some backends.
+    numbers = ops.arange(num_classes, dtype="int32")
+    true_one_hot = ops.cast(ops.equal(y_true[..., None], numbers), "float32")  # [B, P, C]
     pred_one_hot = ops.one_hot(y_pred, num_classes, dtype="float32")  # [B, P, C]
     return ops.matmul(ops.transpose(true_one_hot, (0, 2, 1)), pred_one_hot)  # [B, C, C]
 
@@ -235,22 +249,24 @@ def batch_confusion(y_true, logits):
 class _Score(keras.metrics.Metric):
     """A score of one class, accumulated over batches; subclasses define ``score``.
 
-    ``num_classes`` is C, the number of channels of the logits.
+    ``class_name`` is one of the pets' classes or a number; ``num_classes`` is C, the number of
+    channels of the logits.
     """
 
     def __init__(
         self, class_name, average="pooled", name=None, num_classes=classes.NUM_CLASSES, **options
     ):
         _check_average(average)
-        self.class_id = classes.number(class_name)
+        among = (
+            classes.PETS if num_classes == classes.NUM_CLASSES else classes.numbered(num_classes)
+        )
+        if class_name in classes.NAMES[:num_classes]:
+            class_name = classes.PETS.number(class_name)
+        self.class_id = among.number(class_name)
         self.average, self.num_classes = average, num_classes
-        if self.class_id >= num_classes:
-            raise ValueError(
-                f"class {class_name!r} has number {self.class_id}, and num_classes is "
-                f"{num_classes}: choose a smaller number"
-            )
         kind = type(self).__name__.lower()
-        super().__init__(name=name or f"{classes.NAMES[self.class_id]}_{kind}", **options)
+        label = among.names[self.class_id].replace(" ", "_")
+        super().__init__(name=name or f"{label}_{kind}", **options)
         shape = (num_classes, num_classes)
         self.matrix = self.add_weight(name="matrix", shape=shape, initializer="zeros")
         self.total = self.add_weight(name="total", shape=(), initializer="zeros")
@@ -279,8 +295,7 @@ class _Score(keras.metrics.Metric):
         return matrix[..., k, k], ops.sum(matrix[..., k, :], -1), ops.sum(matrix[..., :, k], -1)
 
     def get_config(self):
-        name = classes.NAMES[self.class_id]
-        config = {**super().get_config(), "class_name": name, "average": self.average}
+        config = {**super().get_config(), "class_name": self.class_id, "average": self.average}
         if self.num_classes != classes.NUM_CLASSES:  # absent by default, as in older versions
             config["num_classes"] = self.num_classes
         return config
@@ -316,7 +331,7 @@ class MeanIoU(keras.metrics.MeanIoU):
     """
 
     def __init__(self, num_classes=classes.NUM_CLASSES, name="mean_iou", **options):
-        options.update(sparse_y_true=True, sparse_y_pred=False)
+        options.update(sparse_y_true=True, sparse_y_pred=False, ignore_class=classes.IGNORE)
         super().__init__(num_classes=num_classes, name=name, **options)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
@@ -327,3 +342,17 @@ class MeanIoU(keras.metrics.MeanIoU):
     def get_config(self):
         base = super().get_config()
         return {key: base[key] for key in ("num_classes", "name", "dtype")}
+
+
+@keras.saving.register_keras_serializable("labkit.metrics")
+class Accuracy(keras.metrics.Mean):
+    """Share of pixels with the right class, from masks ``[B, H, W, 1]`` and logits."""
+
+    def __init__(self, name="accuracy", **options):
+        super().__init__(name=name, **options)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Add a batch; ignores sample weights."""
+        matrix = ops.sum(batch_confusion(y_true, y_pred), axis=0)
+        right, counted = ops.trace(matrix), ops.sum(matrix)
+        return super().update_state(ops.divide_no_nan(right, counted), sample_weight=counted)

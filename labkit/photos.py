@@ -9,39 +9,61 @@ from keras import ops
 from PIL import Image
 from tqdm import tqdm
 
-from labkit import classes, data
+from labkit import data, folders
+from labkit.classes import PETS
+from labkit.pictures import SUFFIXES
 
-# Of the files that are taken from a folder. HEIC, which Pillow can't read, is named as unreadable.
-SUFFIXES = {".heic", ".heif"} | {
-    suffix
-    for suffix, kind in Image.registered_extensions().items()
-    if kind in Image.OPEN and kind not in ("BUFR", "EPS", "GRIB", "HDF5", "MPEG")
-}
+BATCH = 16  # tiles that are predicted at once
 
 
-def segment(model, photo):
-    """The class of every pixel of a photograph.
-
-    The photograph is resized to the model's size; the probabilities of the classes are resized
-    back, so that outlines are smooth.
+def segment(model, photo, tiles=False):
+    """The class of every pixel of a photograph, in its own size.
 
     Args:
-        model: from images ``[B, S, S, 3]`` to logits ``[B, S, S, C]``.
+        model: from images ``[B, H, W, 3]`` to logits ``[B, H, W, C]``.
         photo: uint8 ``[H, W, 3]``, such as ``data.read_image(file, None)``.
+        tiles: False resizes the photograph to the model's size, and the probabilities of the
+            classes back, so that outlines are smooth. True predicts overlapping tiles of the
+            photograph as it is, for a model that was trained on tiles.
 
     Returns:
         A mask, uint8 ``[H, W]``.
     """
+    if tiles:
+        return _segment_tiles(model, photo)
     height, width = model.input_shape[1:3]
     small = Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR)
-    logits = model.predict_on_batch(np.asarray(small)[np.newaxis])[0]
-    probabilities = ops.convert_to_numpy(ops.softmax(logits, axis=-1))
     size = photo.shape[1::-1]
     maps = [
         np.asarray(Image.fromarray(part).resize(size, Image.Resampling.BILINEAR))
-        for part in np.moveaxis(probabilities, -1, 0)
+        for part in np.moveaxis(_probabilities(model, np.asarray(small)[np.newaxis])[0], -1, 0)
     ]
     return np.argmax(maps, axis=0).astype("uint8")
+
+
+def _segment_tiles(model, photo):
+    """``segment`` by tiles that overlap by a quarter, blended where they do."""
+    shape, (height, width) = model.input_shape[1:3], photo.shape[:2]
+    padded = folders.pad(photo, shape)
+    places = folders.corners(padded.shape[:2], shape, overlap=min(shape) // 4)
+    # The edge of a tile lacks context, so its weight falls to almost nothing.
+    rows, columns = (np.minimum(np.arange(1, side + 1), np.arange(side, 0, -1)) for side in shape)
+    weight = np.outer(rows, columns)[..., np.newaxis].astype("float32")
+    total = np.zeros((*padded.shape[:2], model.output_shape[-1]), "float32")
+    for first in range(0, len(places), BATCH):
+        windows = [
+            (slice(top, top + shape[0]), slice(left, left + shape[1]))
+            for top, left in places[first : first + BATCH]
+        ]
+        probabilities = _probabilities(model, np.stack([padded[window] for window in windows]))
+        for window, tile in zip(windows, probabilities, strict=True):
+            total[window] += weight * tile
+    return total[:height, :width].argmax(-1).astype("uint8")
+
+
+def _probabilities(model, images):
+    """The probabilities of the classes, float32 ``[B, H, W, C]``."""
+    return ops.convert_to_numpy(ops.softmax(model.predict_on_batch(images), axis=-1))
 
 
 def uploaded(upload):
@@ -60,37 +82,52 @@ def uploaded(upload):
     return data.read_image(file, None)
 
 
-def cut_out(photo, mask):
-    """The animal alone, with its border: uint8 ``[H, W, 4]``, transparent elsewhere."""
-    opaque = np.where(mask == classes.BACKGROUND, 0, 255).astype("uint8")
+def cut_out(photo, mask, classes=PETS):
+    """The photograph without its background: uint8 ``[H, W, 4]``, transparent there.
+
+    Raises ValueError if no class is called "background".
+    """
+    if classes.background is None:
+        names = ", ".join(classes.names)
+        raise ValueError(f"a cut-out needs a class called background, and there are {names}")
+    opaque = np.where(mask == classes.background, 0, 255).astype("uint8")
     return np.dstack([photo, opaque])
 
 
-def write(model, file, folder, name):
+def write(model, file, folder, name, classes=PETS, tiles=False):
     """Segment the photograph in a file; write ``NAME_mask.png`` and ``NAME_cutout.png``.
 
-    A pixel of the mask is the number of its class, shown in the course's colors.
+    A pixel of the mask is the number of its class, shown in the color of the class. There is a
+    cut-out if a class is called "background". The other arguments are those of ``write_all``.
     """
     photo = data.read_image(file, None)
-    mask = segment(model, photo)
+    mask = segment(model, photo, tiles)
     picture = Image.fromarray(mask)
-    palette = classes.color_mask(np.arange(classes.NUM_CLASSES)[np.newaxis])
+    palette = classes.color_mask(np.arange(len(classes))[np.newaxis])
     picture.putpalette(palette.tobytes())
     picture.save(folder / f"{name}_mask.png")
-    Image.fromarray(cut_out(photo, mask)).save(folder / f"{name}_cutout.png")
+    if classes.background is not None:
+        Image.fromarray(cut_out(photo, mask, classes)).save(folder / f"{name}_cutout.png")
 
 
-def write_all(model, paths, folder):
+def write_all(model, paths, folder, classes=PETS, tiles=False):
     """``write`` for each photograph among files and folders.
 
     Args:
         model: see ``segment``.
         paths: files, and folders whose pictures are taken.
         folder: for the results; it is made if necessary.
+        classes: of the model.
+        tiles: see ``segment``.
 
     Returns:
         (number of masks, reasons): a sentence for each file that could not be read.
     """
+    if model.output_shape[-1] != len(classes):
+        raise ValueError(
+            f"the model has {model.output_shape[-1]} classes, and {len(classes)} names are given "
+            f"({', '.join(classes.names)}): give the names that it was trained with"
+        )
     files, reasons = find(paths)
     count = 0
     folder = Path(folder)
@@ -98,7 +135,7 @@ def write_all(model, paths, folder):
     pairs = zip(files, names_for(files), strict=True)
     for file, name in tqdm(pairs, "segmenting", len(files), leave=False, disable=len(files) < 2):
         try:
-            write(model, file, folder, name)
+            write(model, file, folder, name, classes, tiles)
             count += 1
         except (ValueError, OSError) as error:
             reasons.append(str(error))

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from labkit import classes
+from labkit.classes import PETS
 
 WIDTH = 6.0  # inches; 11-point text stays readable on a phone, at half the size
 SAMPLE_TITLES = ("image", "true mask", "predicted mask")
@@ -37,39 +37,65 @@ def new_figure(rows=1, columns=1, height=2.4, **options):
     return figure, axes
 
 
-def display_sample(display_list, titles=None):
+def display_sample(display_list, titles=None, classes=PETS):
     """Image, true mask and optional predicted mask, side by side with a legend.
 
     Args:
         display_list: an image uint8 ``[H, W, 3]``, then one or two masks ``[H, W]`` or
-            ``[H, W, 1]`` of classes 0-2.
+            ``[H, W, 1]``.
         titles: one per picture; None for "image", "true mask", "predicted mask".
+        classes: what the numbers in the masks mean.
     """
     titles = titles or SAMPLE_TITLES
     figure, axes = new_figure(1, len(display_list), squeeze=False)
     for axis, picture, title in zip(axes[0], display_list, titles, strict=False):
-        show_picture(axis, picture, title)
-    class_legend(figure)
+        show_picture(axis, picture, title, classes)
+    class_legend(figure, classes)
     return figure
 
 
-def show_predictions(images, masks, pred_masks, num=3):
+def show_predictions(images, masks, pred_masks, num=3, classes=PETS):
     """``num`` rows of image, true mask and predicted mask, with a legend.
 
     Args:
         images: uint8 ``[N, H, W, 3]``.
-        masks, pred_masks: classes ``[N, H, W, 1]``.
+        masks, pred_masks: class numbers ``[N, H, W, 1]``.
+        num: the number of rows.
+        classes: what the numbers in the masks mean.
     """
     num = min(num, len(images))
     figure, axes = new_figure(num, 3, height=2.0, squeeze=False)
     for row, trio in enumerate(zip(images[:num], masks, pred_masks, strict=False)):
         for axis, picture, title in zip(axes[row], trio, SAMPLE_TITLES, strict=True):
-            show_picture(axis, picture, None if row else title)
-    class_legend(figure)
+            show_picture(axis, picture, None if row else title, classes)
+    class_legend(figure, classes)
     return figure
 
 
-def show_picture(axis, picture, title=None):
+def show_findings(findings, *splits, num=6):
+    """Image and mask of the first findings of ``data.check``, with the problem as title.
+
+    Args:
+        findings: a pandas table, from ``data.check(*splits)``; choose rows to see others.
+        splits: the same splits.
+        num: the largest number of images.
+    """
+    rows = findings.dropna(subset="index").drop_duplicates(["split", "index"]).head(num)
+    if len(rows) == 0:
+        raise ValueError("no finding concerns an image: there is nothing to show")
+    figure, axes = new_figure(-(-len(rows) // 2), 4, height=1.9, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    pairs = axes.reshape(-1, 2)
+    for (left, right), row in zip(pairs, rows.to_dict("records"), strict=False):
+        split, index = splits[row["split"]], row["index"]
+        show_picture(left, split.images[index], fill(row["problem"].split(":")[0], 20))
+        show_picture(right, split.masks[index], row["name"], split.classes)
+    class_legend(figure, splits[0].classes)
+    return figure
+
+
+def show_picture(axis, picture, title=None, classes=PETS):
     """Show an image ``[H, W, 3]`` or a mask ``[H, W]`` or ``[H, W, 1]``, without ticks."""
     picture = np.asarray(picture)
     is_image = picture.ndim == 3 and picture.shape[-1] == 3
@@ -80,24 +106,26 @@ def show_picture(axis, picture, title=None):
     axis.set_axis_off()
 
 
-def class_legend(figure):
-    """Add a legend of the three classes below the figure."""
+def class_legend(figure, classes=PETS):
+    """Add a legend of the classes below the figure."""
     swatches = [
         Patch(facecolor=color, edgecolor="black", label=name)
-        for name, color in zip(classes.NAMES, classes.COLORS, strict=True)
+        for name, color in zip(classes.names, classes.colors, strict=True)
     ]
     figure.legend(handles=swatches, loc="outside lower center", ncols=3, frameon=False, fontsize=11)
 
 
-def overlay(image, mask, pred_mask, class_name="pet", axis=None):
+def overlay(image, mask, pred_mask, class_name=None, axis=None, classes=PETS):
     """The image in gray, with correct and wrong pixels of one class in color.
 
     Args:
         image: uint8 ``[H, W, 3]``.
-        mask, pred_mask: classes ``[H, W]`` or ``[H, W, 1]``.
-        class_name: the class to compare.
+        mask, pred_mask: class numbers ``[H, W]`` or ``[H, W, 1]``.
+        class_name: the class to compare; None for the first that is not the background.
         axis: draws here, without a legend; None makes a new figure with a legend.
+        classes: what the numbers in the masks mean.
     """
+    class_name = classes.main if class_name is None else class_name
     k = classes.number(class_name)
     true, predicted = np.squeeze(mask) == k, np.squeeze(pred_mask) == k
     if not np.shape(image)[:2] == true.shape == predicted.shape:
@@ -285,22 +313,23 @@ def associations(table):
     return figure
 
 
-def confusion_matrix(matrix):
+def confusion_matrix(matrix, classes=PETS):
     """Confusion matrix, in percent of the pixels of each true class.
 
     Args:
         matrix: pixel counts ``[C, C]``, rows true, columns predicted.
+        classes: the C classes.
     """
     matrix = np.asarray(matrix, float)
     percent = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     figure, axis = new_figure(height=3.6)
     picture = axis.imshow(percent, cmap="cividis", vmin=0, vmax=100)
-    names = classes.NAMES[: len(matrix)]
-    axis.set_xticks(range(len(names)), names, fontsize=11)
+    names, many = classes.names, len(matrix) > 5
+    axis.set_xticks(range(len(names)), names, fontsize=11, rotation=90 if many else 0)
     axis.set_yticks(range(len(names)), names, fontsize=11)
     axis.set_xlabel("predicted class", fontsize=11)
     axis.set_ylabel("true class", fontsize=11)
-    for (i, j), value in np.ndenumerate(percent):
+    for (i, j), value in np.ndenumerate(percent if len(matrix) <= 8 else np.empty((0, 0))):
         color = "black" if value > 55 else "white"
         axis.text(j, i, f"{value:.1f} %", ha="center", va="center", color=color, fontsize=11)
     figure.colorbar(picture, ax=axis, label="% of the true class")

@@ -8,8 +8,10 @@ import warnings
 import keras
 import numpy as np
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
 from labkit import losses, metrics, profile
+from labkit.classes import PETS, numbered
 from labkit.runs.checkpoint import Checkpoint, unscaled
 from labkit.runs.folder import runs_folder
 from labkit.runs.identity import Identity
@@ -47,7 +49,8 @@ def train(
         ``val_mean_iou``, or ``mean_iou`` without ``val_ds``) are in ``run.best_weights``.
 
     Raises:
-        ValueError: for an invalid argument, or masks with other values than the model's classes.
+        ValueError: for an invalid argument, or a model or masks with other classes than the
+            split's.
         Diverged: if the loss is not finite; a ``ValueError`` too.
         OSError: if the folder can't be written.
 
@@ -58,17 +61,18 @@ def train(
         raise ValueError(f"epochs is {epochs}: use at least 1")
     if not re.fullmatch(r"[\w.-]+", name):
         raise ValueError(f"name is {name!r}: use letters, digits, . _ - only, as it names a folder")
-    num_classes = _classes(model, train_ds)
+    num_classes = _num_classes(model, train_ds)
     for batches, argument in ((train_ds, "train_ds"), (val_ds, "val_ds")):
         if batches is not None:
             check_split(batches.split, num_classes, argument)
     optimizer = optimizer or keras.optimizers.AdamW(one_cycle(train_ds, epochs), weight_decay=1e-4)
     optimizer = keras.optimizers.get(optimizer)  # it may be a name
+    _check_rate(optimizer, callbacks)
     loss = loss or losses.CrossEntropy()
     identity = Identity(model, train_ds, val_ds, epochs, optimizer, loss, callbacks)
     if identity.continued and not _folder(name, identity).exists():
         identity.start_anew()  # another training, or one whose folder was deleted
-    _compile(model, identity.fresh_optimizer(), loss, num_classes)
+    _compile(model, identity.fresh_optimizer(), loss, train_ds.split.classes)
 
     folder, best_by = _folder(name, identity), "val_mean_iou" if val_ds else "mean_iou"
     checkpoint = Checkpoint(folder, identity, train_ds, epochs, best_by)
@@ -104,20 +108,37 @@ def _fit(model, train_ds, val_ds, callbacks, done, epochs):
 
 
 def check_split(split, num_classes, name="split"):
-    """Raise ValueError unless every mask value is a class; warn of images that are not 0-255."""
-    values = mask_values(split.masks)
-    wrong = [value for value in values if value not in range(num_classes)]
+    """Raise ValueError unless every mask value is a class, and the model has as many; warn of
+    images that are not 0-255.
+    """
+    classes, values = split.classes, mask_values(split.masks)
+    of_model = classes if len(classes) == num_classes else numbered(num_classes)
+    wrong = of_model.invalid(np.array(values))
     if wrong:
-        remedy = "give each class a whole number, from 0 up"
-        if set(values) <= {0, 255}:
-            remedy = "divide masks of 0 and 255 by 255"
-        elif values[0] == 1 and values[-1] == num_classes:
-            remedy = "subtract 1 from masks that count from 1"
+        raise ValueError(f"the masks of {name} hold {wrong[:5]}: {of_model.remedy(values)}")
+    if of_model is not classes:
         raise ValueError(
-            f"the masks of {name} hold {wrong[:5]}, and the model has {num_classes} classes, 0 to "
-            f"{num_classes - 1}: {remedy}"
+            f"{name} has {len(classes)} classes ({', '.join(classes.names)}), and the model has "
+            f"{num_classes}: build it with num_classes={len(classes)}, or name the classes of the "
+            'split, Split(..., classes=Classes(("background", "cell")))'
         )
     warn_of_range(split.images)
+
+
+def _check_rate(optimizer, callbacks):
+    """Raise ValueError for a callback that sets the learning rate of a schedule."""
+    if optimizer is None or not hasattr(unscaled(optimizer), "_learning_rate"):
+        return
+    if not isinstance(unscaled(optimizer)._learning_rate, LearningRateSchedule):
+        return
+    setters = keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler
+    for callback in callbacks:
+        if isinstance(callback, setters):
+            raise ValueError(
+                f"{type(callback).__name__} sets the learning rate, and this optimizer has a "
+                "schedule, which sets it too: give an optimizer with a number, such as "
+                "optimizer=keras.optimizers.AdamW(1e-3)"
+            )
 
 
 def mask_values(masks):
@@ -136,16 +157,21 @@ def warn_of_range(images):
         )
 
 
-def _classes(model, train_ds):
+def _num_classes(model, train_ds):
     """The number of classes of a model's logits; a call builds a model without an input shape."""
     if model.built and hasattr(model, "output_shape"):
         return model.output_shape[-1]
     return model(train_ds[0][0]).shape[-1]
 
 
-def _compile(model, optimizer, loss, num_classes):
-    iou, mean_iou = metrics.IoU("pet", num_classes=num_classes), metrics.MeanIoU(num_classes)
-    scores = ["accuracy", iou, mean_iou]
+def _compile(model, optimizer, loss, classes):
+    iou = metrics.IoU(
+        classes.number(classes.main),
+        num_classes=len(classes),
+        name=f"{classes.main.replace(' ', '_')}_iou",
+    )
+    accuracy = metrics.Accuracy() if classes.ignore else "accuracy"
+    scores = [accuracy, iou, metrics.MeanIoU(len(classes))]
     model.compile(optimizer, loss, metrics=scores, run_eagerly=profile.current().eager)
     model.optimizer.build(model.trainable_variables)
 
@@ -303,6 +329,7 @@ class DisplayCallback(keras.callbacks.Callback):
     Args:
         image: uint8 ``[H, W, 3]``.
         mask: integers ``[H, W, 1]``.
+        classes: what the numbers in the mask mean.
 
     Attributes:
         pred_masks: the prediction after each epoch of this session, uint8 ``[H, W]`` each.
@@ -310,9 +337,9 @@ class DisplayCallback(keras.callbacks.Callback):
 
     only_watches = True
 
-    def __init__(self, image, mask):
+    def __init__(self, image, mask, classes=PETS):
         super().__init__()
-        self.image, self.mask = image, mask
+        self.image, self.mask, self.classes = image, mask, classes
         self.pred_masks = []
         self.handle = None
 
@@ -327,7 +354,7 @@ class DisplayCallback(keras.callbacks.Callback):
 
         from labkit import plots  # imports Matplotlib
 
-        figure = plots.display_sample([self.image, self.mask, pred_mask])
+        figure = plots.display_sample([self.image, self.mask, pred_mask], classes=self.classes)
         figure.suptitle(f"after epoch {epoch + 1}")
         if self.handle is None:
             self.handle = display(figure, display_id=True)

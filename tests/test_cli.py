@@ -173,7 +173,7 @@ def tiny_recipes(ledger, folders, monkeypatch, make_split, eager, short_encoder)
     """A tiny recipe for any name, and a tiny dataset."""
     from labkit.experiments import recipes
 
-    pets = data.Pets(make_split(6, 32), make_split(4, 32), "synthetic")
+    pets = data.Splits(make_split(6, 32), make_split(4, 32), "synthetic")
     monkeypatch.setattr(data, "load", lambda *_: pets)
     tiny = recipes.Recipe("tiny", epochs=1, batch_size=3, image_size=32, filters=(4, 4, 4, 4))
     monkeypatch.setattr(recipes, "find", lambda name: replace(tiny, name=name, pretrained=False))

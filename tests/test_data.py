@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from labkit import data, download, synthetic
+from labkit import data, download, pictures, splits, synthetic
 
 properties = settings(deadline=None, max_examples=50)
 BREEDS = ["Abyssinian", "beagle", "Bengal"]
@@ -40,6 +40,11 @@ def row(number, height=40, width=30):
 
 def rows(count):
     return [(row(number), BREEDS[number % 3]) for number in range(count)]
+
+
+def save(raw, folder, count, image_size):
+    """Store raw rows as ``load`` does."""
+    splits.save_split(data.prepared(raw, image_size), folder, count, image_size)
 
 
 class FakeBuilder:
@@ -239,7 +244,7 @@ def test_mask_is_checked_before_resizing():
         data.prepare(np.zeros((40, 40, 3), np.uint8), labels, 8)
 
 
-@pytest.mark.parametrize("image_size", [0, -1, 64.0, "64", None, (64, 64)])
+@pytest.mark.parametrize("image_size", [0, -1, 64.0, "64", None, (64, 0), (64,) * 3])
 def test_invalid_image_size_raises(image_size, folders):
     example = np.zeros((8, 8, 3), np.uint8), np.ones((8, 8, 1), np.uint8)
     for call in (
@@ -385,7 +390,7 @@ def test_pillow_errors_are_reported_as_damage(monkeypatch, error):
     def broken(picture):
         raise error("broken chunk")
 
-    monkeypatch.setattr(data.ImageOps, "exif_transpose", broken)
+    monkeypatch.setattr(pictures.ImageOps, "exif_transpose", broken)
     with pytest.raises(ValueError, match=r"damaged or too large \(broken chunk\): save it"):
         data.read_image(image_file(NOISE), 8)
 
@@ -608,8 +613,8 @@ def test_two_processes_load_concurrently(folders):
 
 def test_saved_split_is_opened_unchanged(tmp_path):
     folder = tmp_path / "new" / "train"
-    data.save_split(rows(3), folder, 3, 16)
-    split = data.open_split(folder)
+    save(rows(3), folder, 3, 16)
+    split = splits.open_split(folder)
     assert split.images[:, 0, 0, 0].tolist() == [0, 10, 20]
     assert split.table["species"].tolist() == ["cat", "dog", "cat"]
     assert files_in(tmp_path) == [
@@ -619,7 +624,7 @@ def test_saved_split_is_opened_unchanged(tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
 def test_cache_is_readable_by_all_users(tmp_path):
-    data.save_split(rows(1), tmp_path / "train", 1, 8)
+    save(rows(1), tmp_path / "train", 1, 8)
     assert (tmp_path / "train").stat().st_mode & 0o055 == 0o055
 
 
@@ -631,16 +636,16 @@ def test_interrupted_save_leaves_no_files(tmp_path, error):
         raise error("stop")
 
     with pytest.raises(error, match="stop"):
-        data.save_split(interrupted(), tmp_path / "train", 3, 8)
+        save(interrupted(), tmp_path / "train", 3, 8)
     assert list(tmp_path.iterdir()) == []
-    data.save_split(rows(3), tmp_path / "train", 3, 8)
-    assert len(data.open_split(tmp_path / "train")) == 3
+    save(rows(3), tmp_path / "train", 3, 8)
+    assert len(splits.open_split(tmp_path / "train")) == 3
 
 
 @pytest.mark.parametrize("count", [0, 2, 4])
 def test_save_rejects_wrong_image_count(tmp_path, count):
     with pytest.raises(ValueError, match=f"expected 3 images, got {count}"):
-        data.save_split(rows(count), tmp_path / "train", 3, 8)
+        save(rows(count), tmp_path / "train", 3, 8)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -648,7 +653,7 @@ def test_save_rejects_invalid_example(tmp_path):
     bad = row(1)
     bad["segmentation_mask"][0, 0] = 0
     with pytest.raises(ValueError, match=r"holds \[0\]") as excinfo:
-        data.save_split([(row(0), "beagle"), (bad, "beagle")], tmp_path / "train", 2, 8)
+        save([(row(0), "beagle"), (bad, "beagle")], tmp_path / "train", 2, 8)
     assert "pet_1" in str(excinfo.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -670,16 +675,16 @@ def raise_disk_full(*args, **kwargs):
 def fill_disk(patch, where):
     """Simulate a full disk at one step of a save."""
     if where == "before":
-        patch.setattr(data.shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
+        patch.setattr(splits.shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
     elif where == "folder":
-        patch.setattr(data.tempfile, "mkdtemp", raise_disk_full)
+        patch.setattr(splits.tempfile, "mkdtemp", raise_disk_full)
     elif where == "images":
         full = io.BufferedWriter(FullDisk(), 64)
-        patch.setattr(data, "open", lambda *args: full, raising=False)
+        patch.setattr(splits, "open", lambda *args: full, raising=False)
     elif where == "table":
-        patch.setattr(data.Path, "write_text", raise_disk_full)
+        patch.setattr(splits.Path, "write_text", raise_disk_full)
     elif where == "name":
-        patch.setattr(data.Path, "rename", raise_disk_full)
+        patch.setattr(splits.Path, "rename", raise_disk_full)
 
 
 @pytest.mark.parametrize("where", ["before", "folder", "images", "table", "name"])
@@ -698,11 +703,11 @@ def test_full_disk_leaves_no_files(folders, monkeypatch, where):
 
 def test_missing_disk_space_is_reported(folders, monkeypatch):
     usage = SimpleNamespace(free=3_000_000)
-    monkeypatch.setattr(data.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(splits.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(OSError, match="needs 4 MB and 3 MB are free"):
-        data.save_split(rows(0), data.cache_folder() / "train", 1000, 32)
+        save(rows(0), data.cache_folder() / "train", 1000, 32)
     usage.free = 5_000_000
-    data.save_split(rows(3), data.cache_folder() / "train", 3, 32)
+    save(rows(3), data.cache_folder() / "train", 3, 32)
 
 
 def test_cache_folder_that_is_file_raises(folders):
@@ -714,17 +719,17 @@ def test_cache_folder_that_is_file_raises(folders):
 def test_two_threads_save_same_split(tmp_path):
     both_are_writing = threading.Barrier(2)
 
-    def save(number):
+    def save_slowly(number):
         def slow():
             yield from rows(2)
             both_are_writing.wait(timeout=60)
             yield rows(3)[2]
 
-        data.save_split(slow(), tmp_path / "train", 3, 8)
-        return data.open_split(tmp_path / "train")
+        save(slow(), tmp_path / "train", 3, 8)
+        return splits.open_split(tmp_path / "train")
 
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(save, range(2))
+        first, second = pool.map(save_slowly, range(2))
     assert_splits_equal(first, second)
     assert first.images[:, 0, 0, 0].tolist() == [0, 10, 20]
     assert [path.name for path in tmp_path.iterdir()] == ["train"]
@@ -737,10 +742,10 @@ def test_slower_save_keeps_faster_copy(tmp_path):
 
     def overtaken():
         yield from rows(3)
-        data.save_split(rows(3), folder, 3, 8)
+        save(rows(3), folder, 3, 8)
         inodes.append((folder / "images.npy").stat().st_ino)
 
-    data.save_split(overtaken(), folder, 3, 8)
+    save(overtaken(), folder, 3, 8)
     assert (folder / "images.npy").stat().st_ino == inodes[0]
     assert [path.name for path in tmp_path.iterdir()] == ["train"]
 

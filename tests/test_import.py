@@ -13,8 +13,8 @@ HEAVY = {
     *("scipy", "tensorflow", "tensorflow_datasets", "torch"),
 }
 LAYERS = (  # imports go to an earlier layer, or stay inside one
-    {"classes", "profile", "synthetic"},  # neither Keras nor TensorFlow
-    {"download", "runs"},
+    {"cells", "classes", "profile", "synthetic"},  # neither Keras nor TensorFlow
+    {"download", "folders", "pictures", "problems", "runs", "splits"},
     {"augment", "batches", "data", "losses", "metrics", "photos", "plots", "training"},
     *({name} for name in ("models", "analysis", "methods", "experiments", "check", "grade", "cli")),
 )

@@ -18,6 +18,7 @@ class Brightness:
     """A model that takes bright pixels for pet and dark ones for background."""
 
     input_shape = (None, 16, 16, 3)
+    output_shape = (None, 16, 16, 3)
 
     def predict_on_batch(self, images):
         assert images.shape == (1, 16, 16, 3)

@@ -58,7 +58,11 @@ def assert_shows(axis, picture):
 def test_display_sample_shows_images_with_titles_and_legend(count):
     figure = plots.display_sample([IMAGES[0], MASKS[0], PRED_MASKS[0][..., 0]][:count])
     assert titles(figure) == ["image", "true mask", "predicted mask"][:count]
-    expected = [IMAGES[0], classes.color_mask(MASKS[0]), classes.color_mask(PRED_MASKS[0])]
+    expected = [
+        IMAGES[0],
+        classes.PETS.color_mask(MASKS[0]),
+        classes.PETS.color_mask(PRED_MASKS[0]),
+    ]
     for axis, picture in zip(figure.axes, expected, strict=False):
         assert_shows(axis, picture)
         assert not axis.axison
@@ -85,13 +89,13 @@ def test_show_predictions_has_row_per_example(num, rows):
     assert legend_labels(figure) == list(classes.NAMES)
     image, mask, pred_mask = figure.axes[-3:]
     assert_shows(image, IMAGES[rows - 1])
-    assert_shows(mask, classes.color_mask(MASKS[rows - 1]))
-    assert_shows(pred_mask, classes.color_mask(PRED_MASKS[rows - 1]))
+    assert_shows(mask, classes.PETS.color_mask(MASKS[rows - 1]))
+    assert_shows(pred_mask, classes.PETS.color_mask(PRED_MASKS[rows - 1]))
 
 
 @pytest.mark.parametrize("class_name", classes.NAMES)
 def test_overlay_colors_pixels_by_error(class_name):
-    k, before = classes.number(class_name), IMAGES[0].copy()
+    k, before = classes.PETS.number(class_name), IMAGES[0].copy()
     figure = plots.overlay(IMAGES[0], MASKS[0], PRED_MASKS[0][..., 0], class_name)
     np.testing.assert_array_equal(IMAGES[0], before)
     gray = before.mean(-1, keepdims=True).repeat(3, -1) / 255

@@ -9,6 +9,7 @@ from keras import layers
 
 from labkit import data, losses, metrics, training
 from labkit.batches import Batches
+from labkit.classes import numbered
 from labkit.runs.folder import runs_folder
 from tests.trainings import (
     EPOCHS,
@@ -86,13 +87,14 @@ def test_unbuilt_model_trains_like_built_model(uninterrupted):
 @pytest.mark.parametrize("count", [2, 5])
 def test_scores_cover_all_model_classes(count):
     split = random_split()
-    split = data.Split(split.images, split.images[..., :1] % count, split.table)
+    masks = split.images[..., :1] % count
+    split = data.Split(split.images, masks, split.table, numbered(count))
     model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), layers.Conv2D(count, 1)])
     batches = Batches(split, 6, seed=0)
     history = training.train(model, batches, batches, epochs=1, name="other").history
     pred_masks = training.predict_masks(model, split)
     iou = metrics.iou(split.masks, pred_masks, num_classes=count)
-    assert history["val_pet_iou"] == [pytest.approx(iou[0], rel=1e-5)]
+    assert history["val_class_0_iou"] == [pytest.approx(iou[0], rel=1e-5)]
     assert history["val_mean_iou"] == [pytest.approx(iou.mean(), rel=1e-5)]
 
 
@@ -100,7 +102,7 @@ def test_iou_config_keeps_num_classes():
     iou = metrics.IoU("pet", num_classes=5)
     restored = metrics.IoU.from_config(iou.get_config())
     assert restored.num_classes == 5 and restored.get_config() == iou.get_config()
-    with pytest.raises(ValueError, match="'border' has number 2, and num_classes is 2: choose"):
+    with pytest.raises(ValueError, match="unknown class 'border': use one of class 0, class 1"):
         metrics.IoU("border", num_classes=2)
 
 
@@ -109,7 +111,7 @@ class Subclassed(keras.Model):
 
     def __init__(self, **options):
         super().__init__(**options)
-        self.last = layers.Conv2D(4, 1)
+        self.last = layers.Conv2D(3, 1)
 
     def call(self, images):
         return self.last(keras.ops.cast(images, "float32"))
@@ -145,18 +147,20 @@ def test_first_epoch_uses_batches_of_epoch_0(monkeypatch):
         ([1, 2, 3], 3, "subtract 1 from masks that count from 1"),
         ([0, 1, 7], 3, "give each class a whole number, from 0 up"),
         ([0.5, 1.0], 3, "give each class a whole number, from 0 up"),
+        ([0, 1, 255], 3, "if 255 marks pixels to leave out, use Classes"),
     ],
 )
 @pytest.mark.parametrize("argument", ["train_ds", "val_ds"])
 def test_mask_values_are_checked_before_training(values, classes, remedy, argument):
     good = random_split()
-    good = data.Split(good.images, good.masks % 2, good.table)
-    bad = data.Split(good.images, np.resize(values, good.masks.shape), good.table)
+    names = numbered(classes)
+    good = data.Split(good.images, good.masks % 2, good.table, names)
+    bad = data.Split(good.images, np.resize(values, good.masks.shape), good.table, names)
     splits = {"train_ds": good, "val_ds": good} | {argument: bad}
     train_ds, val_ds = (Batches(split, 6, seed=0) for split in splits.values())
     model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), layers.Conv2D(classes, 1)])
     wrong = next(value for value in values if value not in range(classes))
-    match = rf"masks of {argument} hold \[{wrong}.* {classes} classes, 0 to {classes - 1}: {remedy}"
+    match = rf"masks of {argument} hold \[{wrong}.* {classes} classes are 0 to .*; {remedy}"
     with pytest.raises(ValueError, match=match):
         training.train(model, train_ds, val_ds, epochs=1, name="bad", loss=losses.Dice())
     assert not runs_folder().exists()

@@ -39,11 +39,12 @@ def confidence_histogram(model, split, sure=0.95):
     for part, logits in training.predict_logits(model, split):
         probabilities = ops.convert_to_numpy(ops.softmax(logits))
         confidence, predicted = probabilities.max(-1), probabilities.argmax(-1)  # [B, H, W]
-        right = predicted == split.masks[part][..., 0]
+        masks = split.masks[part][..., 0]
+        right, wrong = predicted == masks, (predicted != masks) & (masks < probabilities.shape[-1])
         bins = np.minimum((confidence * FINE_BINS).astype(int), FINE_BINS - 1)
-        for column, pixels in enumerate((~right, right)):
+        for column, pixels in enumerate((wrong, right)):  # ignored ones, 255, are neither
             counts[:, column] += np.bincount(bins[pixels], minlength=FINE_BINS)
-        suspect_fraction.append((~right & (confidence >= sure)).mean((1, 2)))
+        suspect_fraction.append((wrong & (confidence >= sure)).mean((1, 2)))
     return Confidence(counts, np.concatenate(suspect_fraction))
 
 

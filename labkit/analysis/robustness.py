@@ -5,14 +5,16 @@ Source of the idea: Hendrycks and Dietterich (2019), arXiv:1903.12261.
 """
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from keras import ops
 from PIL import Image, ImageEnhance, ImageFilter
 
-from labkit import data, metrics, training
+from labkit import metrics, training
 from labkit.augment import centered_matrix, move
+from labkit.classes import IGNORE
 
 LEVELS = {  # three levels of each corruption, mild to strong
     "blur": (1, 2, 4),  # radius in pixels
@@ -45,7 +47,10 @@ def table(model, split, kinds=tuple(LEVELS)):
 
 
 def _mean_iou(model, split):
-    return metrics.mean_iou(split.masks, training.predict_masks(model, split))
+    pred_masks = training.predict_masks(model, split)
+    ignore = IGNORE if split.classes.ignore else None
+    matrix = metrics.confusion(split.masks, pred_masks, len(split.classes), ignore).sum(0)
+    return float(np.nanmean(metrics.iou_from(matrix, empty=np.nan)))
 
 
 def worsen(split, kind, level):
@@ -66,14 +71,14 @@ def worsen(split, kind, level):
         masks = move(np.asarray(split.masks, "float32"), matrix, "nearest")
         # NumPy cannot read a PyTorch tensor on a GPU.
         images, masks = ops.convert_to_numpy(images).round(), ops.convert_to_numpy(masks)
-        return data.Split(images.astype("uint8"), masks.astype("uint8"), split.table)
+        return replace(split, images=images.astype("uint8"), masks=masks.astype("uint8"))
     if kind not in CORRUPTIONS:
         raise ValueError(f"kind is {kind!r}: use one of {', '.join(LEVELS)}")
     images = [
         np.asarray(CORRUPTIONS[kind](Image.fromarray(image), level, index))
         for index, image in enumerate(split.images)
     ]
-    return data.Split(np.stack(images), split.masks, split.table)
+    return replace(split, images=np.stack(images))
 
 
 def _blur(picture, radius, index):

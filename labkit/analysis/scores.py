@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from labkit import classes, losses, metrics, training
+from labkit import losses, metrics, training
+from labkit.classes import IGNORE, NUM_CLASSES, Classes
 
 # Bands of distance, in pixel steps, from the true edge between two classes: (first, last).
 BANDS = {"0": (0, 0), "1": (1, 1), "2-3": (2, 3), "4-7": (4, 7), "8 or more": (8, 8)}
@@ -23,16 +24,18 @@ class Tally(NamedTuple):
         matrix: confusion matrices, int64 ``[N, C, C]``.
         band: intersection and union of each class's boundary bands, int64 ``[N, C, 2]``.
         near: confusion matrices of the pixels in each of ``BANDS``, int64 ``[N, D, C, C]``.
+        classes: what the C numbers mean.
     """
 
     loss: np.ndarray
     matrix: np.ndarray
     band: np.ndarray
     near: np.ndarray
+    classes: Classes
 
     def select(self, indices):
         """The tally of these images."""
-        return Tally(*(column[indices] for column in self))
+        return Tally(*(column[indices] for column in self[:-1]), self.classes)
 
 
 def score(model, split, flips=False):
@@ -40,7 +43,9 @@ def score(model, split, flips=False):
 
     ``loss`` (mean cross-entropy over all pixels), ``accuracy`` and ``mean IoU`` (pooled); IoU and
     Dice of each class, "pooled" and "per image"; "boundary IoU" of each class (pooled); "accuracy"
-    and "pet IoU" by steps from the true edge (pooled).
+    and the IoU of the main class, such as "pet IoU", by steps from the true edge (pooled). Pixels
+    and images in which a class is in neither mask do not count for it; its score is NaN if that
+    leaves nothing.
     ``flips`` averages the predictions of each image and its mirror image.
     """
     return summarize(tally(model, split, flips))
@@ -48,25 +53,31 @@ def score(model, split, flips=False):
 
 def tally(model, split, flips=False):
     """The ``Tally`` of a model on a split; shows a progress bar."""
+    options = {
+        "num_classes": len(split.classes),
+        "ignore": IGNORE if split.classes.ignore else None,
+    }
     batches = []
     for batch, logits in training.predict_logits(model, split, flips=flips):
         masks, pred_masks = split.masks[batch][..., 0], np.argmax(logits, axis=-1)
         entropy = losses.CrossEntropy(reduction=None)(split.masks[batch], logits)  # [B, H, W]
         loss = np.mean(ops.convert_to_numpy(entropy), axis=(1, 2), dtype="float64")
-        matrix = metrics.confusion(masks, pred_masks)
-        band = metrics.boundary_areas(masks, pred_masks)
-        batches.append((loss, matrix, band, confusion_by_distance(masks, pred_masks)))
-    return Tally(*(np.concatenate(column) for column in zip(*batches, strict=True)))
+        matrix = metrics.confusion(masks, pred_masks, **options)
+        band = metrics.boundary_areas(masks, pred_masks, **options)
+        near = confusion_by_distance(masks, pred_masks, options["num_classes"])
+        batches.append((loss, matrix, band, near))
+    columns = (np.concatenate(column) for column in zip(*batches, strict=True))
+    return Tally(*columns, split.classes)
 
 
-def confusion_by_distance(masks, pred_masks):
+def confusion_by_distance(masks, pred_masks, num_classes=NUM_CLASSES):
     """Confusion matrices of the pixels in each of ``BANDS``, int64 ``[N, D, C, C]``."""
     steps = metrics.distance_to_boundary(masks, max_distance=8)
-    num_classes = classes.NUM_CLASSES
+    counted = masks < num_classes  # 255 is ignored
     cells = num_classes * masks.astype(int) + pred_masks  # [N, H, W], index into the flat matrix
     matrices = []
     for first, last in BANDS.values():
-        inside = (first <= steps) & (steps <= last)
+        inside = (first <= steps) & (steps <= last) & counted
         counts = [
             np.bincount(cell[band], minlength=num_classes**2)
             for cell, band in zip(cells, inside, strict=True)
@@ -77,7 +88,7 @@ def confusion_by_distance(masks, pred_masks):
 
 def summarize(counts):
     """The scores of a ``Tally``, as ``score`` returns them."""
-    pooled = counts.matrix.sum(0)
+    pooled, names = counts.matrix.sum(0), counts.classes.names
     scores = {
         "loss": counts.loss.mean(),
         "accuracy": metrics.accuracy_from(pooled),
@@ -85,32 +96,46 @@ def summarize(counts):
     }
     for kind, score_from in (("IoU", metrics.iou_from), ("Dice", metrics.dice_from)):
         for average, values in (
-            ("pooled", score_from(pooled)),
-            ("per image", score_from(counts.matrix).mean(0)),
+            ("pooled", score_from(pooled, empty=np.nan)),
+            ("per image", _mean(score_from(counts.matrix, empty=np.nan))),
         ):
-            for name, value in zip(classes.NAMES, values, strict=True):
+            for name, value in zip(names, values, strict=True):
                 scores[f"{name} {kind} {average}"] = value
     intersection, union = counts.band.sum(0).T
-    for name, value in zip(classes.NAMES, intersection / np.maximum(union, 1), strict=True):
+    bands = np.where(union > 0, intersection / np.maximum(union, 1), np.nan)
+    for name, value in zip(names, bands, strict=True):
         scores[f"{name} boundary IoU"] = value
+    main = counts.classes.main
     for name, matrix in zip(BANDS, counts.near.sum(0), strict=True):
+        iou = metrics.iou_from(matrix, empty=np.nan)[counts.classes.number(main)]
         scores[f"accuracy {name} steps from the edge"] = metrics.accuracy_from(matrix)
-        scores[f"pet IoU {name} steps from the edge"] = metrics.iou_from(matrix)[classes.PET]
+        scores[f"{main} IoU {name} steps from the edge"] = iou
     return {name: float(value) for name, value in scores.items()}
+
+
+def _mean(values):
+    """Means of the columns of ``[N, C]`` without NaN; NaN for a column of NaN."""
+    counted = (~np.isnan(values)).sum(0)
+    return np.where(counted > 0, np.nansum(values, 0) / np.maximum(counted, 1), np.nan)
 
 
 def intervals(counts, draws=1000, seed=0):
     """Bootstrap 95 % interval of every score: ``{name: [low, high]}``.
 
-    Resamples the images with replacement ``draws`` times. The interval shows how a score varies
+    Resamples the images with replacement ``draws`` times, and leaves out samples without the class.
+    The interval shows how a score varies
     with other images of the same kind, not with other trainings, for which there are seeds.
     Source: Efron (1979).
     """
     rng = np.random.default_rng(seed)
     count = len(counts.loss)
     samples = [summarize(counts.select(rng.integers(count, size=count))) for _ in range(draws)]
-    limits = {
-        name: np.quantile([scores[name] for scores in samples], [0.025, 0.975])
-        for name in samples[0]
-    }
+    limits = {name: _limits([scores[name] for scores in samples]) for name in samples[0]}
     return {name: [float(low), float(high)] for name, (low, high) in limits.items()}
+
+
+def _limits(values):
+    """The limits of 95 % of some values; NaN does not count, and gives NaN if there is no other."""
+    values = np.array(values)
+    values = values[~np.isnan(values)]
+    return np.quantile(values, [0.025, 0.975]) if len(values) else (np.nan, np.nan)

@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from labkit import classes, metrics
+from labkit import metrics
 from labkit.analysis import attributes
+from labkit.classes import IGNORE, PETS
 
 
 def per_image(split, pred_masks):
@@ -15,16 +16,19 @@ def per_image(split, pred_masks):
         pred_masks: uint8 ``[N, S, S, 1]``, from ``training.predict_masks``.
 
     Returns:
-        A pandas table, one row per image in the split's order: ``name``, ``breed``, ``species``;
-        ``accuracy`` and the IoU of each class (``pet IoU`` ...; 1 for a class absent from both mask
-        and prediction); and the attributes of ``attributes.describe``.
+        A pandas table, one row per image in the split's order: the split's table without sizes;
+        ``accuracy`` and the IoU of each class (``pet IoU`` ...; NaN for a class absent from both
+        mask and prediction); and for pets the attributes of ``attributes.describe``.
     """
-    matrices = metrics.confusion(split.masks, pred_masks)
-    rows = pd.DataFrame({key: split.table[key] for key in ("name", "breed", "species")})
+    ignore = IGNORE if split.classes.ignore else None
+    matrices = metrics.confusion(split.masks, pred_masks, len(split.classes), ignore)
+    columns = {key: split.table[key] for key in split.table if key not in ("height", "width")}
+    rows = pd.DataFrame(columns, index=range(len(split)))
     rows["accuracy"] = metrics.accuracy_from(matrices)
-    for name, iou in zip(classes.NAMES, metrics.iou_from(matrices).T, strict=True):
+    ious = metrics.iou_from(matrices, empty=np.nan)
+    for name, iou in zip(split.classes.names, ious.T, strict=True):
         rows[f"{name} IoU"] = iou
-    return rows.join(attributes.table(split))
+    return rows.join(attributes.table(split)) if split.classes == PETS else rows
 
 
 def interval(values, seed=0, draws=1000):

@@ -4,16 +4,18 @@ Both can be any model of this course. The second sees each animal cropped from a
 its photo, so that a small animal fills the whole input; its logits are pasted back into place.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from keras import ops
 from PIL import Image
 
-from labkit import classes, data
+from labkit.classes import PETS
 
 MARGIN = 0.15  # added on each side, as a share of the animal's height and width
 
 
-def bounding_boxes(masks, margin=MARGIN):
+def bounding_boxes(masks, margin=MARGIN, classes=PETS):
     """Bounding boxes of the animals: float64 ``[N, 4]``, (top, left, bottom, right) from 0 to 1.
 
     A mask with nothing but background gives the box of the whole image.
@@ -21,10 +23,11 @@ def bounding_boxes(masks, margin=MARGIN):
     Args:
         masks: ``[N, S, S, 1]``, true or predicted; every class but background counts.
         margin: added on each side as a share of the animal's size, clipped at the image's edge.
+        classes: of the masks; without a class "background", the box is the whole image.
     """
     boxes = []
     for mask in np.asarray(masks)[..., 0]:
-        rows, columns = (np.flatnonzero((mask != classes.BACKGROUND).any(axis)) for axis in (1, 0))
+        rows, columns = (np.flatnonzero((mask != classes.background).any(axis)) for axis in (1, 0))
         if len(rows) == 0:
             boxes.append([0.0, 0.0, 1.0, 1.0])
             continue
@@ -57,7 +60,7 @@ def crops(split, boxes, image_size=128):
         images.append(crop(Image.fromarray(image), box, image_size, Image.Resampling.BILINEAR))
         mask = crop(Image.fromarray(mask[..., 0]), box, image_size, Image.Resampling.NEAREST)
         masks.append(mask[..., np.newaxis])
-    return data.Split(np.stack(images), np.stack(masks), split.table)
+    return replace(split, images=np.stack(images), masks=np.stack(masks))
 
 
 def crop(picture, box, image_size, resample):
@@ -107,17 +110,19 @@ class Cascade:
     Args:
         first: a model, image -> logits, that locates the animal; its input can have any size.
         second: a model trained on ``crops``.
+        classes: of both.
     """
 
-    def __init__(self, first, second):
-        self.first, self.second = first, second
+    def __init__(self, first, second, classes=PETS):
+        self.first, self.second, self.classes = first, second, classes
 
     def predict_on_batch(self, images):
         """Logits float32 ``[B, S, S, C]`` of images ``[B, S, S, 3]`` of any size S."""
         images = np.asarray(images, "uint8")
         full = full_boxes(len(images))
         coarse = self._predict_crops(self.first, images, full)
-        boxes = bounding_boxes(np.argmax(coarse, axis=-1)[..., np.newaxis])
+        masks = np.argmax(coarse, axis=-1)[..., np.newaxis]
+        boxes = bounding_boxes(masks, classes=self.classes)
         fine = self._predict_crops(self.second, images, boxes)
         empty = np.zeros((*images.shape[:3], coarse.shape[-1]), "float32")
         return paste(paste(empty, coarse, full), fine, boxes)

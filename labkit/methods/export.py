@@ -16,7 +16,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from labkit import classes, training
+from labkit import training
 from labkit.analysis import scores
 
 PRECISIONS = {
@@ -207,11 +207,11 @@ def compare(model, split, images, formats=PRECISIONS):
 
 def _scores(model, split, pred_masks):
     """The scores in one row of ``compare``."""
-    values = scores.score(model, split)
+    values, main = scores.score(model, split), split.classes.main
     same = training.predict_masks(model, split) == pred_masks
     return {
         "mean IoU": values["mean IoU"],
-        "pet IoU": values[f"{classes.NAMES[classes.PET]} IoU pooled"],
+        f"{main} IoU": values[f"{main} IoU pooled"],
         "same": float(same.mean()),
     }
 

@@ -4,20 +4,23 @@
 book.
 """
 
+from labkit.classes import NUM_CLASSES
 from labkit.models.unet import unet_model
 from labkit.models.weights import fill
 
 
-def trained_unet(fine_tune=False):
-    """The trained U-Net, ready to predict.
+def trained_unet(num_classes=NUM_CLASSES, image_size=128, fine_tune=False, seed=0):
+    """The trained U-Net, ready to predict pets, or to be trained on other classes.
 
     Args:
-        fine_tune: to train it further, as for ``unet.unet_model``; use ``training.fine_tuning``.
+        num_classes: C; for other than 3 classes the last layer starts from random weights.
+        image_size, fine_tune, seed: as for ``unet.unet_model``. To train it further, use
+            ``training.fine_tuning``.
 
     Returns:
-        A Keras model from images uint8 ``[B, 128, 128, 3]`` to logits ``[B, 128, 128, 3]`` of the
-        classes pet, background, border.
+        A Keras model from images uint8 ``[B, H, W, 3]`` to logits ``[B, H, W, C]``, of the classes
+        pet, background, border if C is 3.
     """
-    model = unet_model(weights="trained", fine_tune=fine_tune)
+    model = unet_model(num_classes, image_size, "trained", fine_tune, seed=seed)
     fill(model, "decoder")
     return model

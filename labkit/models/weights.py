@@ -27,12 +27,15 @@ def save(model, file=FILE):
 def fill(model, part, file=FILE):
     """Give a U-Net's part, "encoder" or "decoder", the weights of a file.
 
-    The model may also be the encoder alone. Raises ValueError for another network.
+    The model may also be the encoder alone. A last layer with another number of classes keeps its
+    weights. Raises ValueError for another network.
     """
     with np.load(file) as arrays:
         keys = sorted(key for key in arrays if key.startswith(part))
         values = [arrays[key].astype("float32") for key in keys]
     weights = of_part(model, part)
+    if part == "decoder" and weights[-1].shape != values[-1].shape:
+        weights, values = weights[:-2], values[:-2]  # without the last kernel and bias
     if [weight.shape for weight in weights] != [value.shape for value in values]:
         raise ValueError(
             f"the {part} of {model.name} differs from the one in {file}: build it by unet_model() "

@@ -7,6 +7,7 @@ import pytest
 from labkit import classes, data, losses, metrics
 from labkit.analysis import scores
 from labkit.analysis.scores import Tally
+from labkit.classes import PETS
 
 NAMES = {
     *("loss", "accuracy", "mean IoU"),
@@ -76,7 +77,7 @@ def make_tally(correct):
     matrix = np.zeros((len(correct), 3, 3), int)
     matrix[:, 0, 0], matrix[:, 0, 1] = correct, 10 - np.asarray(correct)
     near = np.repeat(matrix[:, None], len(scores.BANDS), axis=1)
-    return Tally(np.ones(len(correct)), matrix, np.ones((len(correct), 3, 2), int), near)
+    return Tally(np.ones(len(correct)), matrix, np.ones((len(correct), 3, 2), int), near, PETS)
 
 
 @pytest.mark.parametrize("count", [10, 400])

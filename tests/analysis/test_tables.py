@@ -33,10 +33,10 @@ def test_per_image_has_names_scores_and_attributes():
     for key, column in SPLIT.table.items():
         assert list(rows[key]) == list(column)
     np.testing.assert_allclose(rows["accuracy"], [3 / 4, 1, 3 / 4])
-    np.testing.assert_allclose(rows["pet IoU"], [1 / 2, 1, 1])  # the third image has no pet, so 1
+    np.testing.assert_allclose(rows["pet IoU"], [1 / 2, 1, np.nan])  # the third has no pet
     np.testing.assert_allclose(rows["background IoU"], [2 / 3, 1, 2 / 3])
-    np.testing.assert_allclose(rows["border IoU"], [1, 1, 1 / 2])
-    by_image = metrics.iou(SPLIT.masks, PRED_MASKS, "image")
+    np.testing.assert_allclose(rows["border IoU"], [np.nan, np.nan, 1 / 2])
+    by_image = metrics.iou(SPLIT.masks, PRED_MASKS, "image", empty=np.nan)
     np.testing.assert_allclose(rows[["pet IoU", "background IoU", "border IoU"]].mean(), by_image)
     # The attributes are those of the true masks.
     np.testing.assert_allclose(rows["pet share"], [1 / 2, 3 / 4, 0])

@@ -130,7 +130,7 @@ def test_row_has_recipe_scores_and_provenance(row):
 
 def test_validation_run_does_not_use_test_split(unet_calls, monkeypatch):
     pets = data.load(data.SYNTHETIC, 32, (20, 3))
-    hidden = data.Pets(pets.train, None, pets.source)
+    hidden = data.Splits(pets.train, None, pets.source)
     monkeypatch.setattr(data, "load", lambda *_: hidden)
     row = recipes.run(TINY, on="validation", source=data.SYNTHETIC)
     assert row["images"] == [18, 2] and "test" not in row
