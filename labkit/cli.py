@@ -4,7 +4,7 @@ import argparse
 import subprocess
 import sys
 
-LABS = ("data", "unet", "metrics", "training", "errors", "skips")  # of labkit.check
+LABS = ("data", "unet", "metrics", "training", "errors", "own", "skips")  # of labkit.check
 # study_... in labkit.experiments.studies
 STUDIES = (
     *("cascade", "cost", "depths", "design", "export"),

@@ -44,7 +44,7 @@ def from_folders(images, masks, classes=None, image_size=128, test_share=0.2, ti
         masks: a folder with a mask for each image, of the same name ("a.jpg" and "a.png" or
             "a_mask.png"); or a dict with a folder for each class, whose files are not 0 where the
             class is (later classes cover earlier ones, and the rest is "background"). Save masks
-            as PNG: JPEG changes their values.
+            as PNG: JPEG changes values, and only black and white ones can be told apart.
         classes: names in the order of the values, such as ("background", "cell"), for masks that
             count from 0 or 1 or hold 0 and 255; or a dict that gives each name its value or color,
             such as {"background": 0, "cell": 255} or {"cell": "#ff0000", "ignore": "#ffffff"},
@@ -153,7 +153,7 @@ def _by_stem(folder, stem_of, problems):
         raise FileNotFoundError(f"{folder} is not a folder: give the one with the pictures")
     files = {}
     for file in sorted(folder.iterdir()):
-        if file.suffix.lower() not in SUFFIXES:
+        if file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
             continue
         stem = stem_of(file.stem)
         if stem in files:
@@ -257,15 +257,23 @@ def read_mask(pair, colored=False):
 def _read_values(file, colored):
     try:
         with Image.open(file) as picture:
+            lossy = picture.format == "JPEG"
             picture = ImageOps.exif_transpose(picture)
             if colored:
                 red, green, blue = np.moveaxis(np.asarray(picture.convert("RGB"), np.int32), -1, 0)
                 return 256 + (red << 16 | green << 8 | blue)
             if picture.mode not in ("P", "1", "L", "I", "I;16", "F"):
                 picture = picture.convert("L")
-            return np.asarray(picture).astype(np.int32)
+            values = np.asarray(picture).astype(np.int32)
+            return _black_or_white(values) if lossy else values
     except Exception as error:
         raise ValueError(f"{file.name} can't be read as a mask ({error})") from error
+
+
+def _black_or_white(values):
+    """Values of a JPEG file as 0 and 255, if nearly all are close to one of them."""
+    close = np.minimum(values, 255 - values) < 64
+    return np.where(values > 127, 255, 0) if close.mean() > 0.95 else values
 
 
 # --- the meaning of values -----------------------------------------------------------------
@@ -401,7 +409,10 @@ def _named(values, classes, colored):
 def _guessed(values, counts, colored):
     """The meaning if nothing is given: every value is a class."""
     if len(values) < 2:
-        raise ValueError(f"all masks hold only {_shown(values[0])}: give at least two classes")
+        raise ValueError(
+            f"all masks hold only {_shown(values[0])}: draw at least two classes, and save them as "
+            "PNG"
+        )
     if colored:
         values = sorted(values, key=counts.get, reverse=True)  # the background is often largest
         names = tuple(map(_shown, values))

@@ -103,6 +103,20 @@ def test_masks_of_colors(place, mode):
         assert_is_quarters(train)
 
 
+def test_black_and_white_jpeg_masks(place):
+    for name in "abc":
+        add(place, name, 255 * quarters(count=2), suffix=".jpg")
+    assert_is_quarters(load(place).train, 2)
+
+
+def test_hidden_files_are_no_masks(place, capsys):
+    for name in "abc":
+        add(place, name, quarters())
+        (place / "masks" / f"._{name}.png").write_bytes(b"of the system")
+    load(place, NAMES)
+    assert "Left out" not in capsys.readouterr().out
+
+
 def test_colors_that_are_not_given_are_found(place):
     for name in "abc":
         mask = quarters()
@@ -280,7 +294,7 @@ def test_bad_file_is_left_out_with_reason(place, kind, capsys):
 
 def jpeg_masks(place):
     rng = np.random.default_rng(0)
-    mask = rng.integers(0, 2, (24, 32)).astype("uint8") * 255
+    mask = rng.integers(0, 3, (24, 32)).astype("uint8") * 120
     for name in "abc":
         add(place, name, mask, suffix=".jpg")
 

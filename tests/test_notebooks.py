@@ -64,4 +64,4 @@ def test_key_covers_loaded_and_opened_files(name):
 
 def test_each_chapter_has_notebook():
     numbers = [name[:2] for name in notebooks.names() if name[0].isdigit()]
-    assert numbers == [f"{number:02}" for number in range(14)]
+    assert numbers == [f"{number:02}" for number in range(15)]

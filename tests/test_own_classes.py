@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from PIL import Image
 
 from labkit import cells, data, losses, metrics, photos, plots, training
 from labkit.analysis import calibration, robustness, scores, tables
@@ -257,3 +258,58 @@ def test_colors_of_many_classes_differ():
 def test_ignored_pixels_are_gray():
     picture = Classes(("a", "b"), ignore=True).color_mask(np.array([[0, IGNORE]]))
     assert picture[0, 1].tolist() == [0x99] * 3
+
+
+# --- the whole way -------------------------------------------------------------------------------
+
+
+def whole_way():
+    """The last Python block in the text of the chapter."""
+    import nbformat
+    import paths
+
+    notebook = nbformat.read(paths.BOOK / "09_own.ipynb", as_version=4)
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    (text,) = [text for text in texts if "```python" in text]
+    return text.split("```python\n")[1].split("```")[0]
+
+
+MASKS = {  # names as the chapter writes them, and the value of each class in the masks
+    "palette": ('("background", "cell", "nucleus", "dividing")', (0, 1, 2, 3)),
+    "0 and 255": ('("background", "cell")', (0, 255)),
+    "colors": ('{"background": "#000000", "cell": "#ff0000"}', ((0, 0, 0), (255, 0, 0))),
+}
+
+
+@pytest.mark.parametrize("kind", MASKS)
+def test_block_of_the_chapter_makes_a_model_and_masks(
+    kind, tiny_unet, tmp_path, monkeypatch, capsys
+):
+    """With 6 photographs in place of 30, a tiny network and one epoch."""
+    names, values = MASKS[kind]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    images, masks = cells.write("my", 6)
+    (tmp_path / "my/new").mkdir()
+    (images / "cells_000.jpg").rename("my/new/one.jpg")  # so its mask has no image
+    Image.new("RGB", (50, 40)).save("my/images/lonely.png")
+    for file in masks.iterdir():
+        numbers = np.minimum(np.asarray(Image.open(file)), len(values) - 1)
+        picture = Image.fromarray(np.array(values, "uint8")[numbers])
+        if kind == "palette":
+            picture.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255])
+        picture.save(file)
+    block = whole_way()
+    assert len([line for line in block.splitlines() if line]) <= 15
+    given = block.split("names = ")[1].split("\n")[0]
+    block = block.replace(given, names).replace("epochs=20", "epochs=1").replace(", 20, ", ", 1, ")
+    monkeypatch.setattr(
+        "labkit.models.trained.trained_unet", lambda count, fine_tune: tiny_unet(count, 128)
+    )
+    exec(block, {})
+    printed = capsys.readouterr().out
+    assert "Left out, 2: lonely.png has no mask; cells_000.png has no image." in printed
+    with Image.open("out/one_mask.png") as mask, Image.open("my/new/one.jpg") as photo:
+        assert mask.size == photo.size
+    assert keras.saving.load_model("own.keras", compile=False).output_shape[-1] == len(values)

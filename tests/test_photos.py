@@ -4,6 +4,7 @@ from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given
@@ -43,6 +44,45 @@ def test_mask_is_where_the_photo_has_it():
     mask = photos.segment(Brightness(), half(48, 96))
     left, right = mask[:, :44], mask[:, 52:]
     assert (left == classes.PET).all() and (right == classes.BACKGROUND).all()
+
+
+class Tiled(Brightness):
+    """The same model, which records the tiles."""
+
+    def __init__(self):
+        self.tiles = []
+
+    def predict_on_batch(self, images):
+        self.tiles += list(images)
+        gray = np.asarray(images, "float32").mean(-1) - 127.5
+        return np.stack([gray, -gray, np.full_like(gray, -1000)], axis=-1)
+
+
+@given(height=st.integers(1, 70), width=st.integers(1, 70))
+def test_tiles_give_the_mask_of_every_pixel(height, width):
+    """The model looks at single pixels, so that tiles change nothing."""
+    rng = np.random.default_rng(height)
+    photo = rng.integers(0, 256, (height, width, 3)).astype("uint8")
+    model = Tiled()
+    mask = photos.segment(model, photo, tiles=True)
+    expected = np.where(photo.astype("float32").mean(-1) > 127.5, classes.PET, classes.BACKGROUND)
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, expected)
+    assert {tile.shape for tile in model.tiles} == {(16, 16, 3)}
+
+
+def test_overlapping_tiles_are_blended_by_distance_from_their_edges():
+    """Each tile says pet with a logit of its number, and its weight is largest in its center."""
+
+    class Numbered(Brightness):
+        def predict_on_batch(self, images):
+            logits = np.zeros((len(images), 16, 16, 3), "float32")
+            logits[0, ..., classes.PET] = logits[1:, ..., classes.BACKGROUND] = 5
+            return logits
+
+    mask = photos.segment(Numbered(), np.zeros((16, 28, 3), "uint8"), tiles=True)
+    # Two tiles, from columns 0 and 12: in the shared columns 12 to 15 the nearer center decides.
+    assert (mask[:, :14] == classes.PET).all() and (mask[:, 14:] == classes.BACKGROUND).all()
 
 
 def test_cut_out_is_opaque_on_pet_and_border():
@@ -121,6 +161,18 @@ def test_folder_is_segmented_and_unreadable_files_are_named(folder, tmp_path):
 def test_names_of_results_differ(parts):
     files = [Path("/top", *names) for names in parts]
     assert len(set(photos.names_for(files))) == len(files)
+
+
+def test_command_takes_a_model_and_its_classes(folder, tmp_path, capsys):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(2, 1)])
+    file, output = str(tmp_path / "own.keras"), tmp_path / "masks"
+    model.save(file)
+    call = ["segment", str(folder / "dog.gif"), "--output", str(output), "--model", file]
+    assert cli.main([*call, "--tiles", "--classes", "sky", "tree"]) == 0
+    assert [path.name for path in output.iterdir()] == ["dog_mask.png"]  # no background: no cut-out
+    assert cli.main(call) == 1
+    assert "the model has 2 classes, and 3 names are given" in capsys.readouterr().err
 
 
 def test_command_says_what_it_wrote(folder, tmp_path, monkeypatch, capsys):

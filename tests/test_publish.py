@@ -65,7 +65,7 @@ def test_published_notebook_is_source_after_setup_cell(name):
     ast.parse(re.sub("^%.*", "", setup, flags=re.MULTILINE))
     course, *others = re.findall("^%pip.*", setup, re.MULTILINE)
     assert f'--no-deps "git+{ADDRESS.clone}@{COMMIT}"' in course
-    assert others == (["%pip install --quiet optuna"] if name == "12_methods" else [])
+    assert others == (["%pip install --quiet optuna"] if name == "13_methods" else [])
 
 
 @each_notebook

@@ -26,7 +26,8 @@ CHECKS = {
     "04_metrics": "metrics",
     "05_training": "training",
     "07_errors": "errors",
-    "09_skips": "skips",
+    "09_own": "own",
+    "10_skips": "skips",
 }
 # Of every notebook.
 METADATA = {

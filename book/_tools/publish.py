@@ -28,7 +28,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from plain import plain
 
 SOURCES = ("book", "labkit", "_config.yml", "_toc.yml")  # what published notebooks show or run
-NEEDS = {"12_methods": ["optuna"]}  # packages that a notebook imports and Colab does not have
+NEEDS = {"13_methods": ["optuna"]}  # packages that a notebook imports and Colab does not have
 SETUP_TEXT = """
 **In Google Colab**, first choose *File*, *Save a copy in Drive*: the notebook that you opened is
 not yours, and your changes to it are lost. Then run the next cell. It installs the course's

@@ -74,7 +74,7 @@ def summary(function, model, taps, *options):
 
 
 @task(
-    "9.1",
+    "10.1",
     cases=(
         (MODEL, TAPS),
         (MODEL, TAPS, [8]),
@@ -155,7 +155,7 @@ OTHER_SEEDS = runs((1, 2, 3), (0.60, 0.77, 0.50), (0.85, 0.95, 0.70))
 
 
 @task(
-    "9.2",
+    "10.2",
     cases=(
         (WHOLE, WITHOUT, "mean IoU"),
         (WHOLE, WITHOUT, "accuracy"),
@@ -214,7 +214,7 @@ def as_list(function, values):
 
 
 @task(
-    "9.3",
+    "10.3",
     cases=(
         ([0.1, 0.2, 0.3],),
         ([-0.1, 0.2, 0.3],),
@@ -273,7 +273,7 @@ TWO_CLASSES = np.array([[[0, 1], [1, 1]], [[0, 0], [0, 0]]], "uint8")
 
 
 @task(
-    "9.4",
+    "10.4",
     cases=(
         (blank(4), TINY, 3),
         (blank(3), NO_BORDER, 3),
@@ -343,7 +343,7 @@ WIDE = np.where(np.arange(800).reshape(2, 20, 20) < 500, 1, 0).astype("uint8")  
 
 
 @task(
-    "9.5",
+    "10.5",
     cases=((TINY,), (MOSTLY_PET,), (BACKGROUND,), (WIDE,)),
     mistakes=(
         *edits("""
@@ -383,4 +383,4 @@ def lazy_baseline(masks):
     return {"accuracy": accuracy, "mean IoU": mean_iou}
 
 
-next_step = Question("9.6", "next_step", words=50)
+next_step = Question("10.6", "next_step", words=50)

@@ -123,8 +123,8 @@ def load(path):
     """Load an exported file, which maps raw pixels to logits like every model of this course.
 
     Returns:
-        An object with ``predict_on_batch(images)``, which ``labkit.analysis.scores`` and
-        ``labkit.training.predict_masks`` accept like a Keras model.
+        An object with ``predict_on_batch(images)``, which ``labkit.analysis.scores``,
+        ``labkit.training.predict_masks`` and ``labkit.photos`` accept like a Keras model.
     """
     path = Path(path)
     check_format(path)
@@ -141,6 +141,9 @@ class LiteRT:
         self.interpreter.allocate_tensors()
         (self.image,) = self.interpreter.get_input_details()
         (self.logits,) = self.interpreter.get_output_details()
+        self.input_shape, self.output_shape = (
+            (None, *details["shape"][1:].tolist()) for details in (self.image, self.logits)
+        )
 
     def predict_on_batch(self, images):
         """Logits float32 ``[B, S, S, C]`` of images ``[B, S, S, 3]``, predicted one at a time."""
@@ -165,6 +168,10 @@ class ONNX:
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
+        )
+        (image,), (logits,) = self.session.get_inputs(), self.session.get_outputs()
+        self.input_shape, self.output_shape = (
+            (None, *details.shape[1:]) for details in (image, logits)
         )
 
     def predict_on_batch(self, images):

@@ -14,7 +14,7 @@ from labkit.check import Task, handin
 from labkit.check.engine import source_of
 from labkit.check.mistakes import Edit, Symptom
 
-LABS = ("data", "unet", "metrics", "training", "errors", "skips")
+LABS = ("data", "unet", "metrics", "training", "errors", "own", "skips")
 
 
 def tasks():
