@@ -166,6 +166,23 @@ def test_mask_values_are_checked_before_training(values, classes, remedy, argume
     assert not runs_folder().exists()
 
 
+@pytest.mark.parametrize(
+    "callback",
+    [
+        keras.callbacks.ReduceLROnPlateau("loss"),
+        keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate),
+    ],
+    ids=lambda callback: type(callback).__name__,
+)
+def test_callback_that_sets_rate_of_schedule_raises(callback):
+    """Keras would raise too, at the end of the first epoch."""
+    with pytest.raises(ValueError, match=rf"{type(callback).__name__} sets the learning rate"):
+        train(epochs=1, callbacks=[callback])
+    assert not runs_folder().exists()
+    constant = keras.optimizers.AdamW(1e-3)
+    assert len(train(epochs=1, callbacks=[callback], optimizer=constant).history["loss"]) == 1
+
+
 def test_float_images_from_0_to_1_warn():
     split = random_split()
     scaled = data.Split((split.images / 255).astype("float32"), split.masks, split.table)
