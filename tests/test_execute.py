@@ -1,5 +1,6 @@
 """The store of executed notebooks: cache keys, settings and execution."""
 
+import base64
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 import execute
 import keys
 import nbformat
+import outputs
 import paths
 import pytest
 import store
@@ -17,6 +19,7 @@ from settings import Settings
 
 SETTINGS = Settings({"profile": "smoke", "data": "synthetic"}, dict(os.environ))
 README = paths.ROOT / "README.md"
+KERNEL = paths.ROOT / "book/_tools/kernel.py"
 FILES = {
     "book/one.ipynb": "",
     "labkit/__init__.py": '"""A package."""',
@@ -229,3 +232,33 @@ def is_alive(pid):
         return False
     status = f"/proc/{pid}/stat"  # a zombie is not alive
     return not os.path.exists(status) or open(status).read().rsplit(")")[-1].split()[0] != "Z"
+
+
+def test_figures_are_sharp_and_keep_their_width(course_root, tmp_path):
+    """Two pixels for each pixel of the page; a page without the width would show them twice as
+    large."""
+    code = (
+        "import matplotlib.pyplot as plt\nplt.figure(figsize=(2, 1))\nplt.plot([1, 2])\nplt.gcf()"
+    )
+    cell = new_code_cell(code, id="figure")
+    path = course_root / "figure.ipynb"
+    nbformat.write(new_notebook(cells=[cell]), path)
+    done = subprocess.run(
+        [sys.executable, KERNEL, path, path, course_root],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "error" not in done.stdout
+    (executed,) = nbformat.read(path, as_version=4).cells
+    shown = executed.outputs[-1]
+    size, png = shown.metadata["image/png"], base64.b64decode(shown.data["image/png"])
+    assert int.from_bytes(png[16:20]) // 2 == size["width"]
+    outputs.set_width(executed)
+    assert executed.metadata.mystnb.image.width == f"{size['width']}px"
+
+
+def test_cell_without_figure_has_no_width():
+    cell = {"outputs": [{"output_type": "stream"}], "metadata": {}}
+    outputs.set_width(cell)
+    assert cell["metadata"] == {}

@@ -7,7 +7,7 @@ from keras import layers
 from PIL import Image
 
 from labkit import cells, data, losses, metrics, photos, plots, training
-from labkit.analysis import calibration, robustness, scores, tables
+from labkit.analysis import attributes, calibration, robustness, scores, tables
 from labkit.augment import Strength
 from labkit.batches import Batches
 from labkit.classes import IGNORE, PETS, Classes
@@ -86,6 +86,9 @@ def test_tables_and_analyses(split, model):
     table = robustness.table(model, split, ("blur", "rotation"))
     assert ((table >= 0) & (table <= 1)).all(axis=None)
     assert isinstance(data.check(split).to_string(), str)
+    if split.classes != PETS:
+        with pytest.raises(ValueError, match="attributes describe pets"):
+            attributes.table(split)
 
 
 def test_figures(split, model):

@@ -45,6 +45,10 @@ try:
 except ImportError:
     pass
 """
+# Figures with two pixels for each pixel of the page, for sharp screens.
+SHARP_FIGURES = """
+get_ipython().run_line_magic("config", "InlineBackend.figure_formats = ['retina']")
+"""
 # Code of the last cell.
 SHOW_RECORD = """
 import json as _json, sys as _sys
@@ -58,7 +62,7 @@ def main(path, output, folder):
     notebook = nbformat.read(path, as_version=4)
     cells, start, times = list(notebook.cells), time.monotonic(), {}
     explorers = bool(os.environ.get("COURSE_EXPLORERS"))
-    first = RECORD_FILES + DISABLE_WIDGET_MESSAGES * explorers
+    first = RECORD_FILES + SHARP_FIGURES + DISABLE_WIDGET_MESSAGES * explorers
     record, show = (nbformat.v4.new_code_cell(code) for code in (first, SHOW_RECORD))
     notebook.cells = [record, *cells, show]
     try:
