@@ -56,8 +56,9 @@ def from_folders(images, masks, classes=None, image_size=128, test_share=0.2, ti
             photograph stay in one split.
 
     Returns:
-        ``Splits(train, test, source)``, stored in the cache folder; see ``labkit.data.load``.
-        Photographs are divided without random numbers, stratified by the classes that occur. What
+        ``FolderSplits(train, test, source)``, stored in the cache folder; see
+        ``labkit.data.load``. Its ``read(name)`` gives a photograph in its own size. Photographs
+        are divided without random numbers, stratified by the classes that occur. What
         the values mean is printed, and which files are left out because they have no partner,
         can't be read or do not fit.
 
@@ -91,8 +92,28 @@ def from_folders(images, masks, classes=None, image_size=128, test_share=0.2, ti
     stored = json.loads(about.read_text())
     meaning = Meaning.from_json(stored)
     _report(meaning, [*problems, *stored["unusable"]])
-    train, test = (open_split(part, meaning.classes) for part in parts)
-    return Splits(train, test, str(images))
+    result = FolderSplits(*(open_split(part, meaning.classes) for part in parts), str(images))
+    result.pairs = {pair.image.stem: pair for pair in pairs}
+    result.meaning = meaning
+    return result
+
+
+class FolderSplits(Splits):
+    """Train and test split of photographs in folders."""
+
+    def read(self, name):
+        """A photograph and its mask in the photograph's own size.
+
+        Args:
+            name: of the photograph, as in the column ``photo`` of a split's table.
+
+        Returns:
+            image uint8 ``[H, W, 3]``, mask uint8 ``[H, W]`` of class numbers, 255 where ignored.
+        """
+        if name not in self.pairs:
+            raise ValueError(f"there is no photograph {name!r} in {self.source}")
+        image, mask = read_pair(self.pairs[name], self.meaning)
+        return image, resize(image, mask, image.shape[:2])[1][..., 0]
 
 
 def _report(meaning, problems):
@@ -451,10 +472,10 @@ def choose_test(surveyed, meaning, share):
 def read_rows(pairs, meaning, shape, tiles):
     """Yield the rows that ``save_split`` takes, one for each photograph or tile."""
     for pair in pairs:
-        image = read_image(pair.image, None)
-        mask = meaning.apply(read_mask(pair, meaning.colored))[..., np.newaxis]
+        image, mask = read_pair(pair, meaning)
         height, width = image.shape[:2]
-        row = {"name": pair.image.stem, "height": height, "width": width}
+        name = pair.image.stem
+        row = {"name": name, "photo": name, "height": height, "width": width}
         if not tiles:
             yield *resize(image, mask, shape), row
             continue
@@ -462,8 +483,13 @@ def read_rows(pairs, meaning, shape, tiles):
         image, mask = (pad(values, shape) for values in (image, mask))
         for top, left in corners((height, width), shape):
             window = slice(top, top + shape[0]), slice(left, left + shape[1])
-            place = {"name": f"{pair.image.stem}_{top}_{left}", "photo": pair.image.stem}
-            yield image[window], mask[window], row | place
+            yield image[window], mask[window], row | {"name": f"{name}_{top}_{left}"}
+
+
+def read_pair(pair, meaning):
+    """The image uint8 ``[H, W, 3]`` and the class numbers uint8 ``[h, w, 1]`` of a pair."""
+    mask = meaning.apply(read_mask(pair, meaning.colored))
+    return read_image(pair.image, None), mask[..., np.newaxis]
 
 
 def corners(shape, tile, overlap=0):

@@ -255,7 +255,7 @@ def test_figures_are_sharp_and_keep_their_width(course_root, tmp_path):
     size, png = shown.metadata["image/png"], base64.b64decode(shown.data["image/png"])
     assert int.from_bytes(png[16:20]) // 2 == size["width"]
     outputs.set_width(executed)
-    assert executed.metadata.mystnb.image.width == f"{size['width']}px"
+    assert executed.metadata["mystnb"]["image"]["width"] == f"{size['width']}px"
 
 
 def test_cell_without_figure_has_no_width():

@@ -195,6 +195,19 @@ def test_sizes_of_photographs_may_differ(place):
     ]
 
 
+def test_photographs_are_read_in_their_own_size(place):
+    for number, name in enumerate("abc"):
+        size = 24 + 8 * number, 64
+        add(place, name, quarters(48 + 16 * number, 128), np.full((*size, 3), 50, "uint8"))
+    own = load(place, NAMES)
+    image, mask = own.read("c")
+    assert image.shape == (40, 64, 3)
+    np.testing.assert_array_equal(mask, quarters(40, 64))
+    assert set(own.train.table["photo"]) | set(own.test.table["photo"]) == set("abc")
+    with pytest.raises(ValueError, match="no photograph 'd'"):
+        own.read("d")
+
+
 def test_tiles_of_a_photograph_stay_in_one_split(place):
     rng = np.random.default_rng(0)
     for name in "abcdef":

@@ -73,11 +73,12 @@ def in_fold(photo, fold, count):
 FEW = np.array([[[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 2], [0, 0, 0, 0]]], "uint8")
 UNEVEN = np.stack([np.zeros((20, 20), "uint8"), np.arange(400).reshape(20, 20) // 300], 0)
 UNEVEN = UNEVEN.astype("uint8")[..., None]
+UNSURE = np.array([[0, 0, 0, 1], [255, 255, 255, 1]], "uint8")
 
 
 @task(
     "9.3",
-    cases=((FEW, 3), (UNEVEN, 2), (np.ones((1, 2, 2), "uint8"), 2), (FEW, 4)),
+    cases=((FEW, 3), (UNEVEN, 2), (np.ones((1, 2, 2), "uint8"), 2), (FEW, 4), (UNSURE, 2)),
     mistakes=edits("""
         shares > 0, 1 / np.sqrt => shares >= 0, 1 / np.sqrt
             A class without pixels has weight 0 here; 1 / 0 is infinite.
@@ -88,19 +89,23 @@ UNEVEN = UNEVEN.astype("uint8")[..., None]
             The factor num_classes is missing. With it, equal shares give the weight 1.
         1 / np.sqrt(num_classes * np.maximum(shares, 1e-12)) => np.sqrt(num_classes * shares)
             The largest class gets the largest weight. Take the reciprocal.
-        np.bincount(masks.ravel(), minlength=num_classes) => np.bincount(masks.ravel())
+        masks[masks < num_classes] => masks.ravel()
+            Ignored pixels, 255, are counted as a class. Leave them out.
+        counts / counts.sum() => counts / masks.size
+            The shares are of all pixels. Ignored pixels, 255, do not count.
+        , minlength=num_classes =>
             The number of weights is that of the classes which occur. Return one for each class.
-        counts / masks.size => counts / len(masks)
+        counts / counts.sum() => counts / len(masks)
             The counts are divided by the number of images. Divide by the number of pixels.
-        counts / masks.size => counts
+        counts / counts.sum() => counts
             The shares are counts. Divide them by the number of pixels.
-        counts / masks.size => (counts % 256) / masks.size
+        counts / counts.sum() => (counts % 256) / counts.sum()
             A count is kept in uint8, which wraps around at 256. Count in a larger integer type.
     """),
 )
 def class_weights(masks, num_classes):
-    counts = np.bincount(masks.ravel(), minlength=num_classes)
-    shares = counts / masks.size
+    counts = np.bincount(masks[masks < num_classes], minlength=num_classes)
+    shares = counts / counts.sum()
     return np.where(shares > 0, 1 / np.sqrt(num_classes * np.maximum(shares, 1e-12)), 0)
 
 

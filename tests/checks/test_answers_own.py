@@ -68,13 +68,14 @@ wrong(
 
 @right(check.class_weights)
 def by_mean(masks, num_classes):
-    shares = np.array([np.mean(masks == k) for k in range(num_classes)])
+    counted = masks[masks != 255]
+    shares = np.array([np.mean(counted == k) for k in range(num_classes)])
     return [0 if share == 0 else (num_classes * share) ** -0.5 for share in shares]
 
 
 @right(check.class_weights)
 def keras_ops(masks, num_classes):
-    one_hot = keras.ops.one_hot(np.ravel(masks).astype(int), num_classes)
+    one_hot = keras.ops.one_hot(masks[masks != 255].astype(int), num_classes)
     shares = keras.ops.convert_to_numpy(keras.ops.mean(one_hot, axis=0)).astype(float)
     return np.array([1 / np.sqrt(num_classes * s) if s else 0.0 for s in shares])
 
@@ -82,14 +83,14 @@ def keras_ops(masks, num_classes):
 @wrong(check.class_weights, "The square root is missing")
 def balanced(masks, num_classes):
     """As scikit-learn does."""
-    counts = np.bincount(masks.ravel(), minlength=num_classes)
-    return np.where(counts > 0, masks.size / (num_classes * np.maximum(counts, 1)), 0)
+    counts = np.bincount(masks[masks < num_classes], minlength=num_classes)
+    return np.where(counts > 0, counts.sum() / (num_classes * np.maximum(counts, 1)), 0)
 
 
 @wrong(check.class_weights, "wraps around at 256")
 def counts_in_uint8(masks, num_classes):
     counts = np.array([(masks == k).sum(dtype="uint8") for k in range(num_classes)])
-    shares = counts / masks.size
+    shares = counts / (masks != 255).sum()
     return np.where(shares > 0, 1 / np.sqrt(num_classes * np.maximum(shares, 1e-12)), 0)
 
 
