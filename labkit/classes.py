@@ -142,9 +142,11 @@ def numbered(num_classes):
 
 
 def check_count(num_classes):
-    """Raise ValueError for fewer than two classes."""
+    """Raise ValueError for fewer than two classes, or more than uint8 can number beside 255."""
     if num_classes < 2:
         raise ValueError(f"num_classes is {num_classes}: use at least 2, for background and object")
+    if num_classes > IGNORE:
+        raise ValueError(f"num_classes is {num_classes}: use at most {IGNORE}")
 
 
 PET, BACKGROUND, BORDER = 0, 1, 2

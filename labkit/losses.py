@@ -160,9 +160,11 @@ class Boundary(keras.losses.Loss):
     def call(self, y_true, y_pred):
         """Loss of each pixel, ``[B, H, W]``."""
         one_hot, p = _one_hot_and_softmax(y_true, y_pred)
-        distance = steps_to(one_hot, self.reach) + steps_to(1 - one_hot, self.reach)
+        counted = ops.sum(one_hot, axis=-1)
+        others = counted[..., None] - one_hot  # an ignored pixel is on neither side
+        distance = steps_to(one_hot, self.reach) + steps_to(others, self.reach)
         error = ops.mean(distance / self.reach * ops.abs(p - one_hot), axis=-1)
-        return _mean_of_counted(error, ops.sum(one_hot, axis=-1))
+        return _mean_of_counted(error, counted)
 
     def get_config(self):
         return {**super().get_config(), "reach": self.reach}

@@ -109,30 +109,41 @@ def _ratio(numerator, denominator, empty):
     return np.where(denominator > 0, numerator / np.maximum(denominator, 1), empty)
 
 
-def iou(mask, pred_mask, average="pooled", num_classes=classes.NUM_CLASSES, empty=1.0):
-    """IoU of each class, float64 ``[C]``; ``average`` is "pooled" or "image"."""
-    return _averaged(iou_from, confusion(mask, pred_mask, num_classes), average, empty=empty)
+def iou(mask, pred_mask, average="pooled", num_classes=classes.NUM_CLASSES, empty=1.0, ignore=None):
+    """IoU of each class, float64 ``[C]``; ``average`` is "pooled" or "image".
+
+    ``ignore`` is that of ``confusion``.
+    """
+    counts = confusion(mask, pred_mask, num_classes, ignore)
+    return _averaged(iou_from, counts, average, empty=empty)
 
 
-def dice(mask, pred_mask, average="pooled", num_classes=classes.NUM_CLASSES, empty=1.0):
-    """Dice of each class, float64 ``[C]``; ``average`` is "pooled" or "image"."""
-    return _averaged(dice_from, confusion(mask, pred_mask, num_classes), average, empty=empty)
+def dice(
+    mask, pred_mask, average="pooled", num_classes=classes.NUM_CLASSES, empty=1.0, ignore=None
+):
+    """Dice of each class, float64 ``[C]``; ``average`` is "pooled" or "image".
+
+    ``ignore`` is that of ``confusion``.
+    """
+    counts = confusion(mask, pred_mask, num_classes, ignore)
+    return _averaged(dice_from, counts, average, empty=empty)
 
 
-def accuracy(mask, pred_mask, num_classes=classes.NUM_CLASSES):
-    """Share of pixels with the right class, a float.
+def accuracy(mask, pred_mask, num_classes=classes.NUM_CLASSES, ignore=None):
+    """Share of pixels with the right class, a float; ``ignore`` is that of ``confusion``.
 
     Images have the same size, so that pooling pixels and averaging over images give the same.
     """
-    return float(accuracy_from(confusion(mask, pred_mask, num_classes).sum(0)))
+    return float(accuracy_from(confusion(mask, pred_mask, num_classes, ignore).sum(0)))
 
 
-def mean_iou(mask, pred_mask, num_classes=classes.NUM_CLASSES):
+def mean_iou(mask, pred_mask, num_classes=classes.NUM_CLASSES, ignore=None):
     """Pooled IoU averaged over the classes that occur in the mask or the prediction, a float.
 
-    Most papers and ``keras.metrics.MeanIoU`` define mean IoU in this way.
+    Most papers and ``keras.metrics.MeanIoU`` define mean IoU in this way. ``ignore`` is that of
+    ``confusion``.
     """
-    return float(np.nanmean(iou(mask, pred_mask, "pooled", num_classes, empty=np.nan)))
+    return float(np.nanmean(iou(mask, pred_mask, "pooled", num_classes, np.nan, ignore)))
 
 
 def _averaged(score_from, matrices, average, **options):

@@ -128,9 +128,11 @@ def write_all(model, paths, folder, classes=PETS, tiles=False):
             f"the model has {model.output_shape[-1]} classes, and {len(classes)} names are given "
             f"({', '.join(classes.names)}): give the names that it was trained with"
         )
+    folder = Path(folder)
+    if folder.resolve() in {Path(path).resolve() for path in paths}:
+        raise ValueError(f"{folder} has the photographs: use another folder for the results")
     files, reasons = find(paths)
     count = 0
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     pairs = zip(files, names_for(files), strict=True)
     for file, name in tqdm(pairs, "segmenting", len(files), leave=False, disable=len(files) < 2):
@@ -163,7 +165,11 @@ def find(paths):
     files, reasons = [], []
     for path in map(Path, paths):
         if path.is_dir():
-            found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            found = sorted(
+                file
+                for file in path.iterdir()
+                if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+            )
             if not found:
                 reasons.append(f"{path} has no picture")
             files += found

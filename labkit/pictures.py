@@ -44,8 +44,10 @@ def read_image(file, image_size=128):
                 white = Image.new("RGBA", picture.size, "white")
                 picture = Image.alpha_composite(white, picture)
             picture = picture.convert("RGB")
-    except (FileNotFoundError, UnknownRange):
+    except FileNotFoundError:
         raise
+    except UnknownRange as error:
+        raise UnknownRange(f"{name}: {error}") from error
     except UnidentifiedImageError as error:
         raise ValueError(f"{name} is not a picture in a known format: use JPEG or PNG") from error
     except Exception as error:  # for a damaged file Pillow raises many types

@@ -258,12 +258,13 @@ def open_split(folder, classes=PETS):
 def sides(image_size):
     """Height and width of a size: S or (H, W), in pixels. Raises ValueError for anything else."""
     both = (image_size, image_size) if np.ndim(image_size) == 0 else tuple(image_size)
-    if len(both) != 2 or any(not isinstance(side, int) or side < 1 for side in both):
+    whole = all(isinstance(side, (int, np.integer)) and side is not True for side in both)
+    if len(both) != 2 or not whole or min(both) < 1:
         raise ValueError(
             f"image_size is {image_size!r}: use a whole number of pixels, such as 128, or "
             "(height, width)"
         )
-    return both
+    return int(both[0]), int(both[1])
 
 
 def size_name(image_size):

@@ -370,6 +370,171 @@ def test_folders_of_classes_name_the_classes(place):
         data.from_folders(place, {"cell": place}, NAMES)
 
 
+# --- masks that are easily misread ---------------------------------------------------------------
+
+
+def test_class_folders_may_lack_files(place):
+    parts = {"cell": place / "cell", "nucleus": place / "nucleus"}
+    for folder in parts.values():
+        folder.mkdir()
+    for name in "abc":
+        add(place, name)
+        Image.fromarray(255 * quarters(count=2)).save(parts["nucleus"] / f"{name}.png")
+    Image.fromarray(255 * (1 - quarters(count=2))).save(parts["cell"] / "c.png")
+    own = data.from_folders(place / "images", parts, image_size=(24, 32), test_share=0.34)
+    assert np.unique(own.read("a")[1]).tolist() == [0, 2]
+    assert np.unique(own.read("c")[1]).tolist() == [1, 2]
+    other = {"cell": parts["cell"], "dog": parts["nucleus"]}
+    again = data.from_folders(place / "images", other, image_size=(24, 32), test_share=0.34)
+    assert again.train.classes.names == ("background", "cell", "dog")
+
+
+def test_class_folder_may_be_ignored(place):
+    parts = {"cell": place / "masks", "ignore": place / "unsure"}
+    parts["ignore"].mkdir()
+    for name in "abc":
+        add(place, name, 255 * (quarters() == 1).astype("uint8"))
+        Image.fromarray(255 * (quarters() == 2).astype("uint8")).save(place / f"unsure/{name}.png")
+    own = data.from_folders(place / "images", parts, image_size=(24, 32), test_share=0.34)
+    assert own.train.classes == Classes(("background", "cell"), ignore=True)
+    assert np.unique(own.train.masks).tolist() == [0, 1, IGNORE]
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_transparent_pixels_are_not_drawn(place, mode):
+    for name in "abc":
+        mask = quarters(count=2)
+        picture = Image.new(mode, mask.shape[::-1], "white")
+        picture.putalpha(Image.fromarray(255 * mask))
+        add(place, name, picture)
+    assert_is_quarters(load(place).train, 2)
+    parts = {"cell": place / "masks"}
+    own = data.from_folders(place / "images", parts, image_size=(24, 32), test_share=0.34)
+    assert_is_quarters(own.train, 2)
+
+
+@pytest.mark.parametrize("values", [(0, 1000), (300, 301)])
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
+def test_large_numbers(place, values, mode):
+    for name in "abc":
+        array = np.array(values)[quarters(count=2)]
+        dtype = {"I;16": "<u2", "I;16B": ">u2", "I": "<i4"}[mode]
+        add(place, name, Image.fromarray(array.astype(dtype)), suffix=".tif")
+    train = load(place, {"a": values[0], "b": values[1]}).train
+    assert_is_quarters(train, 2)
+
+
+def test_decimals_are_left_out_with_reason(place):
+    for name in "abc":
+        add(place, name, (quarters(count=2) / 2).astype("float32"), suffix=".tif")
+    with pytest.raises(ValueError, match=r"a.tif holds 0.5, not whole numbers"):
+        load(place)
+
+
+def test_palettes_that_differ_ask_for_colors(place):
+    for number, name in enumerate("abcd"):
+        red_first = [255, 0, 0, 0, 0, 0]
+        mask = quarters(count=2)
+        picture = Image.fromarray(1 - mask if number % 2 else mask)
+        picture.putpalette(red_first if number % 2 else red_first[3:] + red_first[:3])
+        add(place, name, picture)
+    with pytest.raises(ValueError, match="0 is #000000 for a.jpg and #FF0000 for b.jpg.*by color"):
+        load(place, ("background", "cell"))
+    train = load(place, {"background": "#000000", "cell": "#ff0000"}).train
+    assert_is_quarters(train, 2)
+
+
+def test_numbers_among_colors_are_gray(place):
+    for name in "abc":
+        add(place, name, np.array(COLORS, "uint8")[quarters(count=2)])
+    assert_is_quarters(load(place, {"background": 0, "cell": "#ff0000"}).train, 2)
+
+
+def test_numpy_numbers_are_numbers(place):
+    for name in "abc":
+        add(place, name, 255 * quarters(count=2))
+    assert_is_quarters(load(place, {"a": np.int64(0), "b": np.uint8(255)}).train, 2)
+    assert load(place, np.array(["a", "b"])).train.classes.names == ("a", "b")
+
+
+def test_absent_class_is_named(place, capsys):
+    for name in "abc":
+        add(place, name, quarters(count=2) + 1)
+    load(place, ("a", "b", "c"))
+    assert "No mask has a." in capsys.readouterr().out
+
+
+def test_photograph_that_only_the_camera_turned_is_named(place, capsys):
+    for name in "abc":
+        add(place, name, quarters())
+    picture = Image.open(place / "images/b.jpg")
+    exif = picture.getexif()
+    exif[0x0112] = 3
+    picture.save(place / "images/b.jpg", exif=exif)
+    load(place, NAMES)
+    assert "The camera turned b.jpg, and their masks have no such mark" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["h.jpg", "é", "é"])
+def test_names_that_tools_change(place, name):
+    for other in "ab":
+        add(place, other, quarters())
+    add(place, "h" if name == "h.jpg" else "é", quarters(), mask_name=name)
+    train, test, _ = load(place, NAMES)
+    assert len(train) + len(test) == 3
+
+
+def test_folders_inside_are_named(place, capsys):
+    for name in "abc":
+        add(place, name, quarters())
+    (place / "images" / "more.png").mkdir()
+    load(place, NAMES)
+    assert "Left out, 1: more.png is a folder in images." in capsys.readouterr().out
+
+
+def test_one_folder_for_both_is_refused(place):
+    add(place, "a", quarters())
+    with pytest.raises(ValueError, match="has images and masks: move the masks"):
+        data.from_folders(place / "images", place / "images")
+
+
+@pytest.mark.parametrize(
+    ("classes", "match"),
+    [
+        ("bg", "use a tuple of names"),
+        ({}, "use a tuple of names"),
+        ({"a", "b"}, "use a tuple of names"),
+        (("a", "ignore"), '"ignore" needs a value'),
+        ({"a": 0, "b": 1, "c": 1}, "two classes have the value 1"),
+        ([f"{n}" for n in range(256)], "use at most 255"),
+    ],
+)
+def test_invalid_classes_raise(place, classes, match):
+    for name in "abc":
+        add(place, name, quarters(count=2))
+    with pytest.raises(ValueError, match=match):
+        load(place, classes)
+
+
+def test_changed_mask_is_named_when_it_is_read(place):
+    for name in "abc":
+        add(place, name, quarters())
+    own = load(place, NAMES)
+    add(place, "b", quarters() + 3)
+    with pytest.raises(ValueError, match="the mask of b.jpg has changed and holds 4"):
+        own.read("b")
+
+
+def test_half_written_description_is_not_used(place):
+    for name in "abc":
+        add(place, name, quarters())
+    load(place, NAMES)
+    (about,) = data.cache_folder().rglob("about.json")
+    assert [file.name for file in about.parent.iterdir() if "about" in file.name] == ["about.json"]
+    about.unlink()
+    assert_is_quarters(load(place, NAMES).train)
+
+
 # --- cache ---------------------------------------------------------------------------------------
 
 
@@ -483,6 +648,36 @@ def test_check_finds_test_image_among_train_images(good):
     table = data.check(good, test)
     assert table[["split", "index"]].values.tolist() == [[1, 1]]
     assert table["problem"][0] == "looks like p2 in split 0: a test image must not be a train image"
+
+
+def test_check_names_one_other_for_each_image(good):
+    images = np.repeat(good.images[:1], 5, 0)
+    masks = np.repeat(good.masks[:1], 5, 0)
+    table = data.check(small(images, masks, good.classes))
+    assert table["index"].tolist() == [1, 2, 3, 4]
+    assert set(table["problem"]) == {"looks like p0"}
+
+
+def test_check_does_not_compare_pictures_of_one_color(good):
+    images = np.full_like(good.images, 250)
+    assert problems(small(images, good.masks, good.classes)) == []
+
+
+def test_check_of_ring_to_ignore_is_no_interpolation(good):
+    masks = good.masks.copy()
+    masks[0, 10:20, 10] = 1
+    masks[0, 10:20, 11:13] = IGNORE
+    masks[0, ..., 0][quarters(32, 32, 3) == 1] = 0
+    masks[0, 10:20, 10] = 1
+    classes = Classes(("a", "b", "c"), ignore=True)
+    assert problems(small(good.images, masks, classes)) == []
+
+
+def test_check_needs_splits_of_the_same_classes(good):
+    other = small(good.images, good.masks, Classes(("x", "y", "z")))
+    for splits in ((), (good, other)):
+        with pytest.raises(ValueError, match="one or more splits of the same classes"):
+            data.check(*splits)
 
 
 # --- cells ---------------------------------------------------------------------------------------

@@ -212,6 +212,15 @@ def test_ignoring_all_pixels_gives_no_loss():
     assert float(losses.CrossEntropy()(masks, logits)) == 0
 
 
+def test_edge_of_ignored_pixels_is_no_outline():
+    """One class, with and without an ignored block: there is no outline, so all is far from it."""
+    masks, logits = np.zeros((1, 16, 16, 1), int), np.ones((1, 16, 16, 3), "float32")
+    loss = losses.Boundary()
+    whole = float(loss(masks, logits))
+    masks[:, :, :8] = IGNORE
+    assert float(loss(masks, logits)) == pytest.approx(whole)
+
+
 def test_weighted_cross_entropy_is_weighted_mean():
     rng = np.random.default_rng(0)
     masks, logits = rng.integers(0, 3, (2, 4, 4, 1)), rng.normal(size=(2, 4, 4, 3))
@@ -273,7 +282,7 @@ def whole_way():
 
     notebook = nbformat.read(paths.BOOK / "09_own.ipynb", as_version=4)
     texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    (text,) = [text for text in texts if "```python" in text]
+    text = [text for text in texts if "```python" in text][-1]
     return text.split("```python\n")[1].split("```")[0]
 
 

@@ -163,6 +163,11 @@ def test_names_of_results_differ(parts):
     assert len(set(photos.names_for(files))) == len(files)
 
 
+def test_results_do_not_go_to_the_photographs(folder):
+    with pytest.raises(ValueError, match="use another folder for the results"):
+        photos.write_all(Brightness(), [folder], folder)
+
+
 def test_command_takes_a_model_and_its_classes(folder, tmp_path, capsys):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(2, 1)])

@@ -49,8 +49,7 @@ def table(model, split, kinds=tuple(LEVELS)):
 def _mean_iou(model, split):
     pred_masks = training.predict_masks(model, split)
     ignore = IGNORE if split.classes.ignore else None
-    matrix = metrics.confusion(split.masks, pred_masks, len(split.classes), ignore).sum(0)
-    return float(np.nanmean(metrics.iou_from(matrix, empty=np.nan)))
+    return metrics.mean_iou(split.masks, pred_masks, len(split.classes), ignore)
 
 
 def worsen(split, kind, level):
