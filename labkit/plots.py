@@ -175,7 +175,7 @@ def training_curves(history, keys=("loss", "mean_iou")):
         if f"val_{key}" in history:
             axis.plot(epochs, history[f"val_{key}"], "s-", color="#0072B2", label="validation")
         axis.set_xlabel("epoch", fontsize=11)
-        axis.set_title(key.replace("_", " "), fontsize=11)
+        axis.set_title(key.replace("_", " ").replace("iou", "IoU"), fontsize=11)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
     axes[0][-1].legend(fontsize=10)

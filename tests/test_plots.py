@@ -149,7 +149,7 @@ def test_invalid_arguments_raise(make, match):
 
 def test_training_curves_show_training_and_validation():
     figure = plots.training_curves(HISTORY)
-    assert titles(figure) == ["loss", "mean iou"]
+    assert titles(figure) == ["loss", "mean IoU"]
     assert [axis.get_xlabel() for axis in figure.axes] == ["epoch"] * 2
     lines = figure.axes[0].get_lines()
     assert [line.get_label() for line in lines] == ["training", "validation"]
