@@ -1,5 +1,8 @@
 """Batches: order, augmentation, use in Keras and errors."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -138,3 +141,40 @@ def test_index_out_of_range_raises(make_split, index):
 def test_invalid_arguments_raise(make_split, count, options, match):
     with pytest.raises(ValueError, match=match):
         Batches(make_split(count), **options)
+
+
+FAULTS = """
+import resource
+import subprocess
+import sys
+
+import keras
+import numpy as np
+from labkit import data
+from labkit.batches import Batches
+
+keras.config.disable_traceback_filtering()
+images = np.zeros((4, 8, 8, 3), "uint8")
+split = data.Split(images, images[..., :1], {})
+model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 1)])
+model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+model.fit(Batches(split, 1, seed=0), verbose=0)
+
+
+def touch():
+    np.ones(1 << 20, "uint8")  # 1 MB: 256 pages
+
+
+touch()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(100):
+    touch()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the setting is that of Linux")
+def test_freed_memory_is_kept_after_training():
+    """Page faults of 100 arrays of 1 MB: each would have 256."""
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True)
+    assert int(done.stdout) < 5000, done.stderr
