@@ -10,7 +10,6 @@ import time
 import execute
 import keys
 import nbformat
-import outputs
 import paths
 import pytest
 import store
@@ -234,9 +233,8 @@ def is_alive(pid):
     return not os.path.exists(status) or open(status).read().rsplit(")")[-1].split()[0] != "Z"
 
 
-def test_figures_are_sharp_and_keep_their_width(course_root, tmp_path):
-    """Two pixels for each pixel of the page; a page without the width would show them twice as
-    large."""
+def test_figures_are_sharp(course_root, tmp_path):
+    """Two pixels for each pixel of the page, with the width in the page's pixels."""
     code = (
         "import matplotlib.pyplot as plt\nplt.figure(figsize=(2, 1))\nplt.plot([1, 2])\nplt.gcf()"
     )
@@ -254,11 +252,3 @@ def test_figures_are_sharp_and_keep_their_width(course_root, tmp_path):
     shown = executed.outputs[-1]
     size, png = shown.metadata["image/png"], base64.b64decode(shown.data["image/png"])
     assert int.from_bytes(png[16:20]) // 2 == size["width"]
-    outputs.set_width(executed)
-    assert executed.metadata["mystnb"]["image"]["width"] == f"{size['width']}px"
-
-
-def test_cell_without_figure_has_no_width():
-    cell = {"outputs": [{"output_type": "stream"}], "metadata": {}}
-    outputs.set_width(cell)
-    assert cell["metadata"] == {}

@@ -35,17 +35,8 @@ def add_outputs(app, page, source):
     for cell in notebook["cells"]:
         if found := by_id.get(cell["id"]):
             cell |= {key: found[key] for key in ("outputs", "execution_count")}
-            set_width(cell)
     source[0] = json.dumps(notebook)
     read(app.env)[page] = path
-
-
-def set_width(cell):
-    """Set the width of a cell's figure, which has more pixels than it shows on the page."""
-    sizes = [output.get("metadata", {}).get("image/png", {}) for output in cell["outputs"]]
-    if width := max((size.get("width", 0) for size in sizes), default=0):
-        image = cell["metadata"].setdefault("mystnb", {}).setdefault("image", {})
-        image["width"] = f"{width}px"
 
 
 def read(env):
