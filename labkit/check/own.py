@@ -40,36 +40,6 @@ def class_numbers(mask, values):
     return numbers
 
 
-PHOTOS = np.array(["b", "b", "a", "c", "c", "c"])
-MANY = np.array(["p3", "p1", "p4", "p1", "p5", "p9", "p2", "p6", "p3"])
-
-
-@task(
-    "9.2",
-    cases=((PHOTOS, 0, 3), (PHOTOS, 2, 3), (PHOTOS, 0, 2), (PHOTOS, 1, 2), (MANY, 1, 4)),
-    mistakes=edits("""
-        np.unique(photo)[fold::count] => photo[fold::count]
-            Every count-th tile is chosen, and with it the other tiles of its photograph. Number
-            the photographs, not the tiles.
-        np.isin(photo, chosen) => np.arange(len(photo)) % count == fold
-            Tiles of one photograph are in both parts. Choose photographs, then all of their tiles.
-        [fold::count] => [fold + 1::count]
-            The folds are shifted by one: the first fold is 0.
-        [fold::count] => [fold:fold + count]
-            These are neighbors in the list. Fold 0 of 2 has the photographs 0, 2, 4, ...
-        [fold::count] => [fold:fold + 1]
-            Only one photograph is chosen. There is one in every count photographs.
-        return np.isin(photo, chosen) => return ~np.isin(photo, chosen)
-            These are the tiles to train on. Return those to validate on.
-        return np.isin(photo, chosen) => return np.flatnonzero(np.isin(photo, chosen))
-            These are the positions of the tiles. Return True or False for each tile.
-    """),
-)
-def in_fold(photo, fold, count):
-    chosen = np.unique(photo)[fold::count]
-    return np.isin(photo, chosen)
-
-
 FEW = np.array([[[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 2], [0, 0, 0, 0]]], "uint8")
 UNEVEN = np.stack([np.zeros((20, 20), "uint8"), np.arange(400).reshape(20, 20) // 300], 0)
 UNEVEN = UNEVEN.astype("uint8")[..., None]
@@ -77,7 +47,7 @@ UNSURE = np.array([[0, 0, 0, 1], [255, 255, 255, 1]], "uint8")
 
 
 @task(
-    "9.3",
+    "9.2",
     cases=((FEW, 3), (UNEVEN, 2), (np.ones((1, 2, 2), "uint8"), 2), (FEW, 4), (UNSURE, 2)),
     mistakes=edits("""
         shares > 0, 1 / np.sqrt => shares >= 0, 1 / np.sqrt
@@ -107,6 +77,36 @@ def class_weights(masks, num_classes):
     counts = np.bincount(masks[masks < num_classes], minlength=num_classes)
     shares = counts / counts.sum()
     return np.where(shares > 0, 1 / np.sqrt(num_classes * np.maximum(shares, 1e-12)), 0)
+
+
+PHOTOS = np.array(["b", "b", "a", "c", "c", "c"])
+MANY = np.array(["p3", "p1", "p4", "p1", "p5", "p9", "p2", "p6", "p3"])
+
+
+@task(
+    "9.3",
+    cases=((PHOTOS, 0, 3), (PHOTOS, 2, 3), (PHOTOS, 0, 2), (PHOTOS, 1, 2), (MANY, 1, 4)),
+    mistakes=edits("""
+        np.unique(photo)[fold::count] => photo[fold::count]
+            Every count-th tile is chosen, and with it the other tiles of its photograph. Number
+            the photographs, not the tiles.
+        np.isin(photo, chosen) => np.arange(len(photo)) % count == fold
+            Tiles of one photograph are in both parts. Choose photographs, then all of their tiles.
+        [fold::count] => [fold + 1::count]
+            The folds are shifted by one: the first fold is 0.
+        [fold::count] => [fold:fold + count]
+            These are neighbors in the list. Fold 0 of 2 has the photographs 0, 2, 4, ...
+        [fold::count] => [fold:fold + 1]
+            Only one photograph is chosen. There is one in every count photographs.
+        return np.isin(photo, chosen) => return ~np.isin(photo, chosen)
+            These are the tiles to train on. Return those to validate on.
+        return np.isin(photo, chosen) => return np.flatnonzero(np.isin(photo, chosen))
+            These are the positions of the tiles. Return True or False for each tile.
+    """),
+)
+def in_fold(photo, fold, count):
+    chosen = np.unique(photo)[fold::count]
+    return np.isin(photo, chosen)
 
 
 SPOTS = np.array(
