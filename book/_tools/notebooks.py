@@ -6,7 +6,7 @@ import paths
 import yaml
 from IPython.core.inputtransformer2 import TransformerManager
 
-SLOW = ("12_architectures", "13_methods")
+SLOW = ("10_skips", "12_architectures", "13_methods")
 
 
 def toc():
