@@ -118,7 +118,10 @@ class Classes:
             return f"{text}; subtract 1 from masks that count from 1"
         if IGNORE in values:
             return f"{text}; if 255 marks pixels to leave out, use Classes(..., ignore=True)"
-        return f"{text}; give each class a whole number, from 0 up"
+        return (
+            f"{text}; give each class a whole number, from 0 up, or name the classes of the split, "
+            "Split(..., classes=Classes(names))"
+        )
 
 
 def rgb(color):

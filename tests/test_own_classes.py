@@ -162,6 +162,17 @@ def test_splits_of_different_classes_do_not_join(split):
         data.join(split, other)
 
 
+def test_split_without_its_classes_is_refused():
+    """Five classes, and a split that says it has pets."""
+    masks = np.arange(64, dtype="uint8").reshape(1, 8, 8, 1) % 5
+    split = data.Split(np.zeros((1, 8, 8, 3), "uint8"), masks, {})
+    model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(5, 1)])
+    with pytest.raises(ValueError, match="name the classes of the split"):
+        scores.score(model, split)
+    with pytest.raises(ValueError, match=r"hold \[3, 4\].*name the classes of the split"):
+        tables.per_image(split, masks)
+
+
 def test_absent_class_has_no_score():
     """Three classes, of which the third is in no mask and no prediction."""
     rng = np.random.default_rng(0)

@@ -59,6 +59,8 @@ def tally(model, split, flips=False):
     }
     batches = []
     for batch, logits in training.predict_logits(model, split, flips=flips):
+        if not batches:
+            training.check_split(split, logits.shape[-1])
         masks, pred_masks = split.masks[batch][..., 0], np.argmax(logits, axis=-1)
         entropy = losses.CrossEntropy(reduction=None)(split.masks[batch], logits)  # [B, H, W]
         loss = np.mean(ops.convert_to_numpy(entropy), axis=(1, 2), dtype="float64")

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from labkit import metrics
+from labkit import metrics, training
 from labkit.analysis import attributes
 from labkit.classes import IGNORE, PETS
 
@@ -20,6 +20,7 @@ def per_image(split, pred_masks):
         ``accuracy`` and the IoU of each class (``pet IoU`` ...; NaN for a class absent from both
         mask and prediction); and for pets the attributes of ``attributes.describe``.
     """
+    training.check_split(split, len(split.classes))
     ignore = IGNORE if split.classes.ignore else None
     matrices = metrics.confusion(split.masks, pred_masks, len(split.classes), ignore)
     columns = {key: split.table[key] for key in split.table if key not in ("height", "width")}
