@@ -13,9 +13,7 @@ IGNORE = 255  # in a mask: a pixel of no class, which counts in no loss and no s
 IGNORE_COLOR = "#999999"
 BACKGROUND_NAME = "background"
 # Color-blind readers can tell the first eight apart (Okabe and Ito 2008, with a blue for black).
-PALETTE = (
-    *("#253F73", "#E69F00", "#56B4E9", "#F0E442", "#009E73", "#D55E00", "#CC79A7", "#0072B2"),
-)
+PALETTE = ("#253F73", "#E69F00", "#56B4E9", "#F0E442", "#009E73", "#D55E00", "#CC79A7", "#0072B2")
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,11 @@ class Classes:
         """The number of the class "background", or None."""
         names = self.names
         return names.index(BACKGROUND_NAME) if BACKGROUND_NAME in names else None
+
+    @property
+    def ignored(self):
+        """255 if it is ignored, else None: the argument ``ignore`` of functions in ``metrics``."""
+        return IGNORE if self.ignore else None
 
     @property
     def main(self):

@@ -28,6 +28,7 @@ from labkit.splits import (
     save_split,
     sides,
     size_name,
+    spread,
     strata_name,
     stratified_order,
 )
@@ -79,7 +80,7 @@ def from_folders(images, masks, classes=None, image_size=128, test_share=0.2, ti
     folder = cache_folder() / _key(pairs, masks, classes, size, test_share, tiles)
     about = folder / "about.json"
     if not (about.exists() and is_complete(folder / "train") and is_complete(folder / "test")):
-        prepare(pairs, problems, masks, classes, size, test_share, tiles, folder)
+        write_splits(pairs, problems, masks, classes, size, test_share, tiles, folder)
     stored = json.loads(about.read_text())
     meaning = Meaning.from_json(stored["meaning"])
     _report(meaning, [*problems, *stored["unusable"]], stored["notes"])
@@ -116,7 +117,7 @@ def checked(classes):
     if isinstance(classes, dict) and classes:
         return classes
     if isinstance(classes, (list, tuple, np.ndarray)):
-        names = tuple(str(name) if isinstance(name, str) else name for name in classes)
+        names = tuple(classes)
         if IGNORE_NAME in names:
             raise ValueError(
                 f'"{IGNORE_NAME}" needs a value: give each name its value in a dict, such as '
@@ -126,7 +127,7 @@ def checked(classes):
     raise ValueError(f"classes is {classes!r}: use a tuple of names, or a dict of name and value")
 
 
-def prepare(pairs, problems, masks, classes, size, test_share, tiles, folder):
+def write_splits(pairs, problems, masks, classes, size, test_share, tiles, folder):
     """Read all files and write both splits, and then ``about.json``, into the cache folder."""
     by_class = isinstance(masks, dict)
     pairs, surveyed, unusable = survey(pairs, has_colors(pairs, classes))
@@ -568,9 +569,8 @@ def choose_test(surveyed, meaning, share):
     count = len(meaning.classes)
     present = [{meaning.numbers[value] for value in one.values} for one in surveyed]
     strata = [strata_name(np.isin(np.arange(count), list(numbers))) for numbers in present]
-    steps = np.floor(np.arange(len(strata) + 1) * share + 0.5)
     in_test = np.zeros(len(strata), bool)
-    in_test[stratified_order(strata)[np.diff(steps) > 0]] = True
+    in_test[spread(stratified_order(strata), share, start=0.5)] = True
     if in_test.all() or not in_test.any():
         raise ValueError(
             f"test_share {share} of {len(strata)} photographs leaves a split empty: use more "

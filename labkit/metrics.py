@@ -115,7 +115,7 @@ def iou(mask, pred_mask, average="pooled", num_classes=classes.NUM_CLASSES, empt
     ``ignore`` is that of ``confusion``.
     """
     counts = confusion(mask, pred_mask, num_classes, ignore)
-    return _averaged(iou_from, counts, average, empty=empty)
+    return averaged(iou_from, counts, average, empty=empty)
 
 
 def dice(
@@ -126,7 +126,7 @@ def dice(
     ``ignore`` is that of ``confusion``.
     """
     counts = confusion(mask, pred_mask, num_classes, ignore)
-    return _averaged(dice_from, counts, average, empty=empty)
+    return averaged(dice_from, counts, average, empty=empty)
 
 
 def accuracy(mask, pred_mask, num_classes=classes.NUM_CLASSES, ignore=None):
@@ -146,11 +146,19 @@ def mean_iou(mask, pred_mask, num_classes=classes.NUM_CLASSES, ignore=None):
     return float(np.nanmean(iou(mask, pred_mask, "pooled", num_classes, np.nan, ignore)))
 
 
-def _averaged(score_from, matrices, average, **options):
+def averaged(score_from, matrices, average, **options):
+    """Scores of each class, float64 ``[C]``, from confusion matrices ``[N, C, C]``.
+
+    Args:
+        score_from: ``iou_from`` or ``dice_from``.
+        matrices: of N images.
+        average: "pooled", or "image", where a NaN leaves its image out.
+        options: of ``score_from``.
+    """
     _check_average(average)
     if average == "pooled":
         return score_from(matrices.sum(0), **options)
-    scores = score_from(matrices, **options)  # [N, C]; NaN leaves an image out
+    scores = score_from(matrices, **options)  # [N, C]
     is_valid = ~np.isnan(scores)
     mean = np.nansum(scores, axis=0) / np.maximum(is_valid.sum(0), 1)
     return np.where(is_valid.any(0), mean, np.nan)

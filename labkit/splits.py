@@ -92,10 +92,8 @@ def stratify(split, share=0.1):
     if not 0 < share < 1:
         raise ValueError(f"share is {share}: use a number between 0 and 1, such as 0.1")
     units = _photos(split)
-    # At equal distances in this order: each breed gives its share.
     order = stratified_order(_strata(split, units))
-    steps = np.floor(np.arange(len(order) + 1) * share)
-    second = order[np.diff(steps) > 0]
+    second = spread(order, share)
     if not len(second):
         raise ValueError(f"share {share} of {len(order)} images is no image: use a larger share")
     in_second = np.isin(units, second)
@@ -121,6 +119,15 @@ def folds(split, count=5):
 def stratified_order(strata):
     """Indices that sort the strata (strings); equal ones keep their order."""
     return np.argsort(strata, kind="stable")
+
+
+def spread(order, share, start=0.0):
+    """A share of the indices in ``order``, at equal distances: each stratum gives its share.
+
+    ``start`` shifts them, by a part of the distance from 0 to 1.
+    """
+    steps = np.floor(np.arange(len(order) + 1) * share + start)
+    return order[np.diff(steps) > 0]
 
 
 def _photos(split):

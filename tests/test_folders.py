@@ -50,6 +50,16 @@ def add(place, name, mask=None, image=None, suffix=".png", mask_name=None):
         Image.fromarray(image).save(place / "images" / f"{name}.jpg")
 
 
+def class_folders(place):
+    """Three images, and an empty folder for each of two classes."""
+    parts = {"cell": place / "cell", "nucleus": place / "nucleus"}
+    for folder in parts.values():
+        folder.mkdir()
+    for name in "abc":
+        add(place, name)
+    return parts
+
+
 def load(place, classes=None, **options):
     options = {"image_size": (24, 32), "test_share": 0.34} | options
     return data.from_folders(place / "images", place / "masks", classes, **options)
@@ -144,11 +154,8 @@ def test_every_value_is_a_class_by_default(place):
 
 
 def test_a_folder_for_each_class(place):
-    parts = {"cell": place / "cell", "nucleus": place / "nucleus"}
-    for folder in parts.values():
-        folder.mkdir()
+    parts = class_folders(place)
     for name in "abc":
-        add(place, name)
         Image.fromarray(255 * (quarters() >= 1).astype("uint8")).save(parts["cell"] / f"{name}.png")
         Image.fromarray((quarters() >= 2).astype("uint8")).save(parts["nucleus"] / f"{name}.png")
     train = data.from_folders(place / "images", parts, image_size=(24, 32), test_share=0.34).train
@@ -374,11 +381,8 @@ def test_folders_of_classes_name_the_classes(place):
 
 
 def test_class_folders_may_lack_files(place):
-    parts = {"cell": place / "cell", "nucleus": place / "nucleus"}
-    for folder in parts.values():
-        folder.mkdir()
+    parts = class_folders(place)
     for name in "abc":
-        add(place, name)
         Image.fromarray(255 * quarters(count=2)).save(parts["nucleus"] / f"{name}.png")
     Image.fromarray(255 * (1 - quarters(count=2))).save(parts["cell"] / "c.png")
     own = data.from_folders(place / "images", parts, image_size=(24, 32), test_share=0.34)

@@ -104,8 +104,7 @@ def test_figures(split, model):
     figure = plots.overlay(*one, classes=split.classes)
     assert figure.legends[0].texts[0].get_text().startswith(split.classes.main)
     plots.overlay(*one, names[-1], classes=split.classes)
-    ignore = IGNORE if split.classes.ignore else None
-    matrix = metrics.confusion(split.masks, pred_masks, len(names), ignore).sum(0)
+    matrix = metrics.confusion(split.masks, pred_masks, len(names), split.classes.ignored).sum(0)
     figure = plots.confusion_matrix(matrix, split.classes)
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == list(names)
     figure.canvas.draw()

@@ -14,7 +14,6 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from labkit import metrics, training
 from labkit.augment import centered_matrix, move
-from labkit.classes import IGNORE
 
 LEVELS = {  # three levels of each corruption, mild to strong
     "blur": (1, 2, 4),  # radius in pixels
@@ -48,8 +47,8 @@ def table(model, split, kinds=tuple(LEVELS)):
 
 def _mean_iou(model, split):
     pred_masks = training.predict_masks(model, split)
-    ignore = IGNORE if split.classes.ignore else None
-    return metrics.mean_iou(split.masks, pred_masks, len(split.classes), ignore)
+    classes = split.classes
+    return metrics.mean_iou(split.masks, pred_masks, len(classes), classes.ignored)
 
 
 def worsen(split, kind, level):

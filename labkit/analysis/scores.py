@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from labkit import losses, metrics, training
-from labkit.classes import IGNORE, NUM_CLASSES, Classes
+from labkit.classes import NUM_CLASSES, Classes
 
 # Bands of distance, in pixel steps, from the true edge between two classes: (first, last).
 BANDS = {"0": (0, 0), "1": (1, 1), "2-3": (2, 3), "4-7": (4, 7), "8 or more": (8, 8)}
@@ -53,10 +53,7 @@ def score(model, split, flips=False):
 
 def tally(model, split, flips=False):
     """The ``Tally`` of a model on a split; shows a progress bar."""
-    options = {
-        "num_classes": len(split.classes),
-        "ignore": IGNORE if split.classes.ignore else None,
-    }
+    options = {"num_classes": len(split.classes), "ignore": split.classes.ignored}
     batches = []
     for batch, logits in training.predict_logits(model, split, flips=flips):
         if not batches:
@@ -97,12 +94,10 @@ def summarize(counts):
         "mean IoU": np.nanmean(metrics.iou_from(pooled, empty=np.nan)),
     }
     for kind, score_from in (("IoU", metrics.iou_from), ("Dice", metrics.dice_from)):
-        for average, values in (
-            ("pooled", score_from(pooled, empty=np.nan)),
-            ("per image", _mean(score_from(counts.matrix, empty=np.nan))),
-        ):
+        for average, title in (("pooled", "pooled"), ("image", "per image")):
+            values = metrics.averaged(score_from, counts.matrix, average, empty=np.nan)
             for name, value in zip(names, values, strict=True):
-                scores[f"{name} {kind} {average}"] = value
+                scores[f"{name} {kind} {title}"] = value
     intersection, union = counts.band.sum(0).T
     bands = np.where(union > 0, intersection / np.maximum(union, 1), np.nan)
     for name, value in zip(names, bands, strict=True):
@@ -113,12 +108,6 @@ def summarize(counts):
         scores[f"accuracy {name} steps from the edge"] = metrics.accuracy_from(matrix)
         scores[f"{main} IoU {name} steps from the edge"] = iou
     return {name: float(value) for name, value in scores.items()}
-
-
-def _mean(values):
-    """Means of the columns of ``[N, C]`` without NaN; NaN for a column of NaN."""
-    counted = (~np.isnan(values)).sum(0)
-    return np.where(counted > 0, np.nansum(values, 0) / np.maximum(counted, 1), np.nan)
 
 
 def intervals(counts, draws=1000, seed=0):

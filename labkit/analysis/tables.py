@@ -5,7 +5,7 @@ import pandas as pd
 
 from labkit import metrics, training
 from labkit.analysis import attributes
-from labkit.classes import IGNORE, PETS
+from labkit.classes import PETS
 
 
 def per_image(split, pred_masks):
@@ -21,8 +21,7 @@ def per_image(split, pred_masks):
         mask and prediction); and for pets the attributes of ``attributes.describe``.
     """
     training.check_split(split, len(split.classes))
-    ignore = IGNORE if split.classes.ignore else None
-    matrices = metrics.confusion(split.masks, pred_masks, len(split.classes), ignore)
+    matrices = metrics.confusion(split.masks, pred_masks, len(split.classes), split.classes.ignored)
     columns = {key: split.table[key] for key in split.table if key not in ("height", "width")}
     rows = pd.DataFrame(columns, index=range(len(split)))
     rows["accuracy"] = metrics.accuracy_from(matrices)
