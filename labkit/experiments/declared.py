@@ -15,6 +15,7 @@ ARCHITECTURES = (
     "LFT-UNet",
     "AFF-UNet",
     "full-resolution U-Net",
+    "DeepLabV3+",
 )
 SKIP_VARIANTS = (
     *("all", "none", "none, wide", "not 8", "not 16", "not 32", "not 64"),
@@ -139,7 +140,7 @@ def skips_recipe(prefix, variant):
 
 def slug(name):
     """A name in the form of recipe names: "none, wide" -> "none-wide", "UNet++" -> "unetpp"."""
-    return name.lower().replace("++", "pp").replace(",", "").replace(" ", "-")
+    return name.lower().replace("+", "p").replace(",", "").replace(" ", "-")
 
 
 # What skip connections do: all variants in a short training of a light decoder, and some of

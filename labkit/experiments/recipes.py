@@ -11,7 +11,7 @@ from labkit.batches import Batches, ChangeAugmentation
 from labkit.experiments import declared
 from labkit.experiments.declared import SKIPS, Settings
 from labkit.methods.adaptive import Adaptive
-from labkit.models import aff, attention, fullres, lft, skips, transunet, unetpp
+from labkit.models import aff, attention, deeplab, fullres, lft, skips, transunet, unetpp
 from labkit.models.encoder import imagenet_weights
 from labkit.models.unet import unet_model
 from labkit.runs.identity import weights_code
@@ -39,6 +39,7 @@ ARCHITECTURES = {
     "LFT-UNet": lft.lft_unet,
     "AFF-UNet": aff.aff_unet,
     "full-resolution U-Net": fullres.fullres_unet,
+    "DeepLabV3+": deeplab.deeplab_model,
 }
 
 

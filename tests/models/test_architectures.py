@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from labkit.models import aff, attention, fullres, lft, transunet, unet, unetpp
+from labkit.models import aff, attention, deeplab, fullres, lft, transunet, unet, unetpp
 from tests.models.learning import assert_saves_and_loads, assert_trains
 
 pytestmark = pytest.mark.usefixtures("eager", "short_encoder")
@@ -19,6 +19,7 @@ MODELS = {
     "lft": lft.lft_unet,
     "aff": aff.aff_unet,
     "fullres": fullres.fullres_unet,
+    "deeplab": deeplab.deeplab_model,
 }
 SMALL_OPTIONS = unet.PLAIN | {"image_size": 32, "weights": None, "filters": (16, 12, 8, 8)}
 WIDE_OPTIONS = SMALL_OPTIONS | {"image_size": (32, 64), "num_classes": 4}
@@ -54,7 +55,8 @@ def test_logits_have_image_size_and_are_independent_of_batch(model, wide_images)
 def test_narrow_skips_and_enlarged_image(make, wide_images):
     model = make(**WIDE_OPTIONS | NARROW)
     assert model.predict_on_batch(wide_images).shape == (3, 32, 64, 4)
-    assert sum("narrow_" in layer.name for layer in model.layers) == 3
+    skips = 1 if make is deeplab.deeplab_model else 3
+    assert sum("narrow_" in layer.name for layer in model.layers) == skips
 
 
 @each_architecture
@@ -213,3 +215,34 @@ def test_fullres_skip_reaches_logits_at_pixel_level(images):
     rows, columns = np.nonzero(change[0] > 1e-7)
     # Two 3x3 convolutions reach two pixels to each side; an encoder would change a larger block.
     assert (rows.min(), rows.max()) == (12, 16) and (columns.min(), columns.max()) == (18, 22)
+
+
+# --- DeepLabV3+ ----------------------------------------------------------------------------------
+
+
+def test_pyramid_reads_positions_at_each_rate_and_whole_map():
+    x = keras.Input((8, 8, 3))
+    scales = deeplab.pyramid(x, 5, 0.9, 0)
+    assert scales.shape == (None, 8, 8, 5)
+    names = ["position", *(f"rate_{rate}" for rate in deeplab.RATES), "everywhere"]
+    model = keras.Model(x, scales)
+    branches = keras.Model(x, [model.get_layer(name).output for name in names])
+    image = np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype("float32")
+    changed = image.copy()
+    changed[0, 4, 3] += 1
+    position, *dilated, everywhere = (
+        set(zip(*np.nonzero(np.abs(after - before)[0].max(-1) > 1e-7), strict=True))
+        for before, after in zip(*map(branches.predict_on_batch, (image, changed)), strict=True)
+    )
+    assert position == {(4, 3)} and len(everywhere) == 64
+    for rate, places in zip(deeplab.RATES, dilated, strict=True):
+        steps = (-rate, 0, rate)
+        assert places == {(4 + row, 3 + column) for row in steps for column in steps}
+
+
+@pytest.mark.parametrize("changes", [{}, NARROW], ids=["plain", "narrow"])
+def test_deeplab_skip_has_stride_4_of_encoder(changes):
+    options = WIDE_OPTIONS | changes
+    model = deeplab.deeplab_model(**options)
+    sides = [side * options["enlarge"] // 4 for side in options["image_size"]]
+    assert list(model.get_layer("skip").output.shape[1:3]) == sides
