@@ -36,6 +36,10 @@ TRACEBACK = "Traceback (most recent call last)"
         ("<html><article></article></html>", [], "empty"),
         (PAGE.format(TRACEBACK), [], "traceback"),
         (PAGE.format(TRACEBACK), [build.RAISES], None),
+        (PAGE.format('<img alt="a" src="https://a.org/b.png">'), [], "loads https://a.org/b.png"),
+        (PAGE.format('<script async src="//a.org/b.js"></script>'), [], "loads //a.org/b.js"),
+        (PAGE.format('<link rel="stylesheet" href="http://a.org/c">'), [], "loads http://a.org/c"),
+        (PAGE.format('<a href="https://a.org">a</a><img src="b.png">'), [], None),
     ],
 )
 def test_page_faults(course_root, html, tags, fault):
@@ -141,6 +145,13 @@ def test_warning_is_reported_until_fixed(course):
         assert any("nowhere.md" in fault for fault in faults)
     edit("one.ipynb", "A [link](nowhere.md) and a sentence", "A sentence")
     assert render(one="1")[0] == []
+
+
+@pytest.mark.slow
+def test_formulas_need_no_script(course):
+    edit("intro.md", "A sentence", "$p_k$ and\n\n$$\\frac{1}{2}$$\n\nA sentence")
+    assert render(one="1")[0] == []
+    assert "<msub>" in html("intro") and "<mfrac>" in html("intro")
 
 
 @pytest.mark.slow

@@ -27,6 +27,10 @@ import store
 from settings import Settings
 
 RAISES = "raises-exception"
+# Tags by which a browser loads a file, with the address of another server.
+LOADED = re.compile(
+    r"""<(?:img|script|iframe|link)\b[^>]*\s(?:src|href)=["']((?:https?:)?//[^"']+)"""
+)
 # What other pages may show of a page: headings, labels and citations.
 SHOWN = re.compile(r"^\s*\"?#+ .*|^\s*\"?\([\w-]+\)=|\{cite\}`[^`]*`", re.MULTILINE)
 
@@ -161,6 +165,8 @@ def faults_of(page):
         yield f"the page is empty ({len(words)} words)"
     if html.count("Traceback (most recent call last)") > expected_tracebacks(page):
         yield "the page shows a traceback"
+    for address in re.findall(LOADED, html):
+        yield f"the page loads {address}, so it is not whole without a network"
 
 
 def expected_tracebacks(page):
