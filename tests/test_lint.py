@@ -31,6 +31,17 @@ def timed(minutes, words):
     return new_markdown_cell(text, id="a")
 
 
+def question(name, *answers):
+    choice = '<details name="{}"><summary>a</summary>\n\n**{}.** Because.\n\n</details>\n'
+    return "".join(choice.format(name, answer) for answer in answers)
+
+
+def quiz(*questions):
+    """A chapter that ends with these questions."""
+    return [timed(5, 1), new_markdown_cell("## Check yourself\n\n" + "".join(questions), id="q")]
+
+
+QUESTIONS = [question(f"q{number}", "No", "Yes", "No") for number in range(3)]
 GOOD = [code_cell(), WORDS, code_cell(kind="text/plain", checked=True, id="b")]
 
 
@@ -48,6 +59,13 @@ GOOD = [code_cell(), WORDS, code_cell(kind="text/plain", checked=True, id="b")]
         ([new_markdown_cell("word " * 3001, id="a")], "it has 3001 words"),
         ([timed(5, 745), new_markdown_cell("word", id="b")], "it takes about 10 minutes"),
         ([code_cell(execution_count=3)], "it is not tidy"),
+        ([timed(5, 1)], '0 cells have the heading "## Check yourself"'),
+        ([WORDS, quiz(*QUESTIONS)[1]], '1 cells have the heading "## Check yourself"'),
+        (quiz(*QUESTIONS[:2]), "q: it has 2 questions"),
+        (quiz(*QUESTIONS[:2], question("q", "No", "No", "No")), "q: q needs three choices"),
+        (quiz(*QUESTIONS[:2], question("q", "No", "Yes", "Yes")), "q: q needs three choices"),
+        (quiz(*QUESTIONS[:2], question("q", "No", "Yes")), "q: q needs three choices"),
+        (quiz(*QUESTIONS, question("q", "Perhaps")), "q: a choice is not like the others"),
     ],
 )
 def test_broken_rule_is_reported(cells, problem, tmp_path, capsys):
@@ -59,6 +77,12 @@ def test_broken_rule_is_reported(cells, problem, tmp_path, capsys):
     assert f"{path}: {problem}" in capsys.readouterr().out
     path.write_text(notebook_text(*GOOD), "utf-8")
     assert lint.main([str(path)]) == 0
+
+
+def test_folded_text_is_not_counted():
+    notebook = new_notebook(cells=quiz(*QUESTIONS))
+    assert lint.count_words(notebook) == 10  # of the first cell and the heading
+    assert lint.problems(notebook_text(*notebook.cells)) == []
 
 
 def test_long_cells_are_limited_to_one_in_ten():

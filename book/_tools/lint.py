@@ -19,14 +19,20 @@ MAXIMUM, MEDIAN, NINE_IN_TEN = 25, 6, 15
 WIDTH = 76  # characters of a line of code that a page shows without scrolling
 WORDS = 3000  # of a chapter
 WORDS_A_MINUTE = 150  # of technical text
+FOLDED = re.compile(r"<details.*?</details>", re.DOTALL)
+QUIZ = "## Check yourself"
+QUESTIONS = 3
+CHOICE = re.compile(
+    r'<details name="([^"]+)"><summary>.+</summary>\n\n'
+    r"\*\*(Yes|No)\.\*\* .+\n\n</details>"
+)
 TIME = re.compile(r"\*\*Time:\*\* about (\d+) minutes to read")
 
 
 def problems(text):
     """Return the broken rules of a notebook, given as the text of its file."""
     notebook = nbformat.reads(text, as_version=4)
-    rules = (check_outputs, check_sizes, check_widths, check_words, check_text, check_prints)
-    found = [problem for rule in rules for problem in rule(notebook)]
+    found = [problem for rule in RULES for problem in rule(notebook)]
     if tidy_text(text) != text:
         found.append("it is not tidy: run python book/_tools/tidy.py")
     return found
@@ -85,9 +91,9 @@ def check_words(notebook):
 
 
 def count_words(notebook):
-    """Return the number of words outside code that the page shows."""
+    """Return the number of words outside code that the page shows before anything is unfolded."""
     return sum(
-        len(cell.source.split())
+        len(FOLDED.sub("", cell.source).split())
         for cell in notebook.cells
         if cell.cell_type == "markdown" and "remove-cell" not in cell.metadata.get("tags", [])
     )
@@ -96,6 +102,25 @@ def count_words(notebook):
 def minutes_to_read(words):
     """Return the time that a number of words takes, rounded up to five minutes."""
     return 5 * math.ceil(words / WORDS_A_MINUTE / 5)
+
+
+def check_quiz(notebook):
+    """A chapter ends with questions, each with one right choice, and each choice is explained."""
+    quizzes = [cell for cell in notebook.cells if QUIZ in cell.source.splitlines()]
+    if len(quizzes) != bool(TIME.search(notebook.cells[0].source)):
+        yield f'{len(quizzes)} cells have the heading "{QUIZ}": one in a chapter, none elsewhere'
+    for cell in quizzes:
+        choices = CHOICE.findall(cell.source)
+        if len(choices) != cell.source.count("<details name="):
+            yield f"{cell.id}: a choice is not like the others: a name, a summary, Yes or No"
+        answers = {name: [] for name, _ in choices}
+        for name, answer in choices:
+            answers[name].append(answer)
+        if len(answers) != QUESTIONS:
+            yield f"{cell.id}: it has {len(answers)} questions, not {QUESTIONS}"
+        for name, given in answers.items():
+            if len(given) < 3 or given.count("Yes") != 1:
+                yield f"{cell.id}: {name} needs three choices or more, one of them right"
 
 
 def check_text(notebook):
@@ -110,6 +135,12 @@ def check_prints(notebook):
     for cell in code_cells(notebook):
         if re.search(r"\bprint\(", cell.source):
             yield f"{cell.id}: it prints; end the cell with the value instead"
+
+
+RULES = (
+    *(check_outputs, check_sizes, check_widths, check_words),
+    *(check_quiz, check_text, check_prints),
+)
 
 
 def main(names):
