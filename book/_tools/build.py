@@ -92,7 +92,7 @@ def shared_hash():
     """Return a hash of what may show on every page; after a change the whole book is rendered."""
     files = [paths.ROOT / name for name in ("_config.yml", "_toc.yml", "requirements.txt")]
     files += [paths.BOOK / "references.bib", *(paths.BOOK / "_static").iterdir()]
-    extensions = ("address", "colab", "outputs", "solutions")
+    extensions = ("address", "colab", "formulas", "outputs", "solutions", "theme")
     files += [Path(__file__).with_name(f"{name}.py") for name in extensions]
     shown = [SHOWN.findall(file.read_text(encoding="utf-8")) for file in page_sources()]
     address = os.environ.get("COURSE_ADDRESS", "")
