@@ -4,13 +4,17 @@ Most functions return a Matplotlib figure, which a notebook shows as the value o
 are narrow, to be readable on a phone, and white, to be readable on a dark page.
 """
 
+import base64
+import io
 import itertools
+from html import escape
 from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from PIL import Image
 
 from labkit.classes import PETS
 
@@ -21,6 +25,15 @@ ERRORS = {  # label: color; distinct for color-blind readers, from dark to light
     "false alarm": "#D55E00",
     "found": "#F0E442",
 }
+
+MOST_FRAMES = 25  # of one slider, whose pictures the page holds all
+FRAME_DOTS = 120  # per inch: twenty photographs take about 300 kB
+# A slider shows its picture, and its sentence to screen readers.
+SLIDE = """
+const frames = [...this.closest('figure').querySelectorAll('.frame')];
+frames.forEach((frame, number) => { frame.hidden = number != this.value; });
+this.setAttribute('aria-valuetext', frames[this.value].textContent.trim());
+"""
 
 
 def new_figure(rows=1, columns=1, height=2.4, **options):
@@ -334,3 +347,52 @@ def confusion_matrix(matrix, classes=PETS):
         axis.text(j, i, f"{value:.1f} %", ha="center", va="center", color=color, fontsize=11)
     figure.colorbar(picture, ax=axis, label="% of the true class")
     return figure
+
+
+def frames(draw, values, label, say=str):
+    """A figure for each value, and a slider between them, which also works on a page.
+
+    The first picture is the one in the middle. It is all that paper or a page without scripts has.
+
+    Args:
+        draw: a function from a value to a Matplotlib figure.
+        values: at most 25; the page holds a picture for each.
+        label: of the slider, such as "threshold".
+        say: a function from a value to a sentence about its figure, which stands below it and is
+            its text for screen readers.
+
+    Returns:
+        HTML that a notebook shows as the value of its cell.
+
+    Raises:
+        ValueError: for no values, or more than 25.
+    """
+    from IPython.display import HTML  # only here: it is slow to import
+
+    values = list(values)
+    if not 1 <= len(values) <= MOST_FRAMES:
+        raise ValueError(f"there are {len(values)} values: give 1 to {MOST_FRAMES}")
+    middle = len(values) // 2
+    pictures = []
+    for number, value in enumerate(values):
+        hidden, sentence = "" if number == middle else " hidden", escape(say(value))
+        pictures.append(
+            f'<div class="frame"{hidden}><img src="{_webp(draw(value))}" alt="{sentence}" '
+            f'style="max-width: 100%; height: auto" width="{100 * WIDTH:.0f}">'
+            f'<p aria-hidden="true">{sentence}</p></div>'
+        )
+    slider = (
+        f'<label style="display: block">{escape(label)} <input type="range" min="0" '
+        f'max="{len(values) - 1}" value="{middle}" aria-valuetext="{escape(say(values[middle]))}" '
+        f'style="width: 100%; max-width: {100 * WIDTH:.0f}px; display: block" '
+        f'oninput="{escape(SLIDE)}"></label>'
+    )
+    return HTML(f'<figure class="frames">{"".join(pictures)}{slider}</figure>')
+
+
+def _webp(figure):
+    """A figure as an address that holds its picture."""
+    dots, picture = io.BytesIO(), io.BytesIO()
+    figure.savefig(dots, dpi=FRAME_DOTS)
+    Image.open(dots).convert("RGB").save(picture, "WEBP", quality=50, method=6)
+    return "data:image/webp;base64," + base64.b64encode(picture.getvalue()).decode()

@@ -163,12 +163,11 @@ def test_failure_is_reported_and_others_continue(course):
     write_notebook("bad", "a = 1", "a / 0")
     write_notebook("dead", "import os\nos._exit(1)")
     write_notebook("raising", "1 / 0", tags=["raises-exception"])
-    write_notebook("skipped", "1 / 0", tags=["skip-execution"])
-    jobs, failures = run("bad", "dead", "raising", "skipped")
+    jobs, failures = run("bad", "dead", "raising")
     faults = {failure.name: str(failure) for failure in failures}
     assert "cell c1 (a / 0): ZeroDivisionError: division by zero" in faults.pop("bad")
     assert "died" in faults.pop("dead") and not faults
-    assert [name for name in jobs if jobs[name].path.exists()] == ["raising", "skipped"]
+    assert [name for name in jobs if jobs[name].path.exists()] == ["raising"]
 
 
 def test_result_is_discarded_if_sources_change_during_run(course):

@@ -1,10 +1,15 @@
 """Figures: contents, titles, legends and errors; every figure is closed."""
 
+import base64
+import io
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from matplotlib.colors import to_rgb
+from PIL import Image
 
 from labkit import classes, plots
 
@@ -247,3 +252,39 @@ def test_trade_off_marks_models_and_joins_series():
     assert [[2, 0.5], [5, 0.6], [10, 0.7]] in points
     ends = [path.vertices[:, 1].tolist() for bars in axis.collections for path in bars.get_paths()]
     assert ends == [pytest.approx([0.6, 0.8]), pytest.approx([0.75, 0.85])]
+
+
+# --- frames --------------------------------------------------------------------------------------
+
+
+def frame_tags(values, **options):
+    """The parsed frames and the slider of ``plots.frames`` for small figures."""
+    shown = plots.frames(lambda value: plots.new_figure(height=0.5)[0], values, "a < b", **options)
+    page = BeautifulSoup(shown.data, "html.parser")
+    return page.select(".frame"), page.input, page
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, plots.MOST_FRAMES])
+def test_frames_show_the_middle_one_and_hide_others(count):
+    frames, slider, _ = frame_tags(range(count))
+    assert [frame.p.text for frame in frames] == [str(value) for value in range(count)]
+    shown = [frame.p.text for frame in frames if not frame.has_attr("hidden")]
+    assert shown == [str(count // 2)] == [slider["value"]] == [slider["aria-valuetext"]]
+    assert (slider["min"], slider["max"]) == ("0", str(count - 1))
+
+
+def test_frames_have_pictures_sentences_and_escaped_text():
+    frames, slider, page = frame_tags([0.5, 0.7], say='IoU > {}, "good"'.format)
+    assert [frame.img["alt"] for frame in frames] == ['IoU > 0.5, "good"', 'IoU > 0.7, "good"']
+    assert "a < b" in page.label.text and slider["aria-valuetext"] == 'IoU > 0.7, "good"'
+    for frame in frames:
+        kind, _, data = frame.img["src"].partition(",")
+        assert kind == "data:image/webp;base64"
+        picture = Image.open(io.BytesIO(base64.b64decode(data)))
+        assert picture.format == "WEBP" and picture.width == plots.FRAME_DOTS * plots.WIDTH
+
+
+@pytest.mark.parametrize("count", [0, plots.MOST_FRAMES + 1])
+def test_number_of_frames_is_limited(count):
+    with pytest.raises(ValueError, match=f"there are {count} values: give 1 to 25"):
+        plots.frames(None, range(count), "value")

@@ -36,15 +36,6 @@ def _record_files():
 
 _opened = _record_files()
 """
-# Widgets without a front end can block nbclient on their messages (jupyter/nbclient#312). The
-# kernels of Google Colab are older than the package comm, and do not block.
-DISABLE_WIDGET_MESSAGES = """
-try:
-    import comm as _comm
-    _comm.create_comm = _comm.DummyComm
-except ImportError:
-    pass
-"""
 # Figures with two pixels for each pixel of the page, for sharp screens.
 SHARP_FIGURES = """
 get_ipython().run_line_magic("config", "InlineBackend.figure_formats = ['retina']")
@@ -61,13 +52,12 @@ IGNORED = ("_build/", ".venv", ".git/")
 def main(path, output, folder):
     notebook = nbformat.read(path, as_version=4)
     cells, start, times = list(notebook.cells), time.monotonic(), {}
-    explorers = bool(os.environ.get("COURSE_EXPLORERS"))
-    first = RECORD_FILES + SHARP_FIGURES + DISABLE_WIDGET_MESSAGES * explorers
-    record, show = (nbformat.v4.new_code_cell(code) for code in (first, SHOW_RECORD))
+    codes = (RECORD_FILES + SHARP_FIGURES, SHOW_RECORD)
+    record, show = (nbformat.v4.new_code_cell(code) for code in codes)
     notebook.cells = [record, *cells, show]
     try:
         # TensorFlow's log goes to standard error.
-        new_client(notebook, folder, explorers, times).execute(stderr=subprocess.DEVNULL)
+        new_client(notebook, folder, times).execute(stderr=subprocess.DEVNULL)
     except CellExecutionError as error:
         return report(**last_cell(notebook), error=f"{error.ename}: {error.evalue}")
     except (CellTimeoutError, DeadKernelError) as error:
@@ -87,7 +77,7 @@ def main(path, output, folder):
     )
 
 
-def new_client(notebook, folder, explorers, times):
+def new_client(notebook, folder, times):
     """Return a client that reports each cell and writes its seconds into ``times``."""
     count = len(notebook.cells) - 2  # without the first and the last cell, which are added
 
@@ -105,7 +95,6 @@ def new_client(notebook, folder, explorers, times):
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
         record_timing=False,
-        skip_cells_with_tag="" if explorers else "skip-execution",  # widgets do not work on a page
         resources={"metadata": {"path": folder}},
         on_cell_start=started,
         on_cell_execute=executing,

@@ -72,12 +72,11 @@ class Settings:
         Nothing of the user's folders is used. Random numbers replace ImageNet's weights, because
         labkit trains an encoder that has no weights.
         """
-        values = {"profile": "smoke", "data": "synthetic", "weights": "random", "explorers": True}
+        values = {"profile": "smoke", "data": "synthetic", "weights": "random"}
         no_server = "http://127.0.0.1:9"
         changed = {
             "LABKIT_PROFILE": "smoke",
             "LABKIT_DATA": "synthetic",
-            "COURSE_EXPLORERS": "yes",
             "LABKIT_CACHE": str(paths.BUILD / "cache"),
             "KERAS_HOME": str(random_weights()),
             "http_proxy": no_server,

@@ -123,7 +123,7 @@ def execute(path, commit):
         small = {"LABKIT_PROFILE": "smoke", "LABKIT_DATA": "synthetic", "HOME": str(home)}
         done = subprocess.run(
             [sys.executable, kernel.__file__, path, path, work],
-            env=kept | small | {"COURSE_EXPLORERS": "yes"},  # Colab runs widgets too
+            env=kept | small,
             capture_output=True,
             text=True,
         )

@@ -75,8 +75,24 @@ def test_page_in_a_browser(page, view):
     for text in tab.eval_on_selector_all("article img", "all => all.map(image => image.alt)"):
         if not text or FILE_NAME.search(text):
             problems.append(f"a figure has the alt text {text!r}")
+    problems += stuck_sliders(tab)
     problems += violations(tab, name)
     assert problems == []
+
+
+def stuck_sliders(tab):
+    """Whether an arrow key changes the picture of each slider, and what it says."""
+    for figure in tab.locator("figure.frames").all():
+        slider, seen = figure.locator("input"), []
+        for key in ("ArrowLeft", "ArrowRight", "Home", "End"):
+            slider.press(key)
+            shown = figure.locator(".frame:visible")
+            sentence = shown.locator("p").text_content() if shown.count() == 1 else shown.count()
+            if (said := slider.get_attribute("aria-valuetext")) != sentence:
+                yield f"a slider shows {sentence!r} and says {said!r}"
+            seen.append(sentence)
+        if len(set(seen)) < min(3, int(slider.get_attribute("max")) + 1):
+            yield f"a slider only shows {set(seen)}"
 
 
 def violations(tab, view):
