@@ -74,6 +74,7 @@ def course(course_root, monkeypatch):
     for name, text in (files | {"book/intro.md": f"# Start\n\n{MORE}\n"}).items():
         (course_root / name).write_text(text)
     shutil.copy(ROOT / "_config.yml", course_root)
+    shutil.copy(ROOT / "book" / "_static" / "favicon.svg", paths.BOOK / "_static")
     (paths.BOOK / "_tools").symlink_to(ROOT / "book" / "_tools")
     for name in ("one", "two"):
         write_notebook(paths.BOOK / f"{name}.ipynb", f"# Chapter {name}\n\n{MORE}")
