@@ -19,9 +19,9 @@ MAXIMUM, MEDIAN, NINE_IN_TEN = 25, 6, 15
 WIDTH = 76  # characters of a line of code that a page shows without scrolling
 WORDS = 3000  # of a chapter
 WORDS_A_MINUTE = 150  # of technical text
-FOLDED = re.compile(r"<details.*?</details>", re.DOTALL)
 QUIZ = "## Check yourself"
-QUESTIONS = 3
+SECTION = re.compile(rf"^{QUIZ}$.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+QUESTIONS, QUIZ_WORDS = 3, 335  # of a quiz
 CHOICE = re.compile(
     r'<details name="([^"]+)"><summary>.+</summary>\n\n'
     r"\*\*(Yes|No)\.\*\* .+\n\n</details>"
@@ -91,9 +91,9 @@ def check_words(notebook):
 
 
 def count_words(notebook):
-    """Return the number of words outside code that the page shows before anything is unfolded."""
+    """Return the number of words outside code that the page shows, without its questions."""
     return sum(
-        len(FOLDED.sub("", cell.source).split())
+        len(SECTION.sub("", cell.source).split())
         for cell in notebook.cells
         if cell.cell_type == "markdown" and "remove-cell" not in cell.metadata.get("tags", [])
     )
@@ -110,6 +110,8 @@ def check_quiz(notebook):
     if len(quizzes) != bool(TIME.search(notebook.cells[0].source)):
         yield f'{len(quizzes)} cells have the heading "{QUIZ}": one in a chapter, none elsewhere'
     for cell in quizzes:
+        if (words := len(SECTION.search(cell.source)[0].split())) > QUIZ_WORDS:
+            yield f"{cell.id}: its questions have {words} words, more than {QUIZ_WORDS}"
         choices = CHOICE.findall(cell.source)
         if len(choices) != cell.source.count("<details name="):
             yield f"{cell.id}: a choice is not like the others: a name, a summary, Yes or No"
