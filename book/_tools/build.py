@@ -23,6 +23,7 @@ import labs
 import nbformat
 import notebooks
 import paths
+import photo
 import store
 from settings import Settings
 
@@ -75,6 +76,7 @@ def render(jobs):
     outputs = {f"book/{name}": str(one.path) for name, one in jobs.items()}
     outputs = before.get("outputs", {}) | outputs
     now = {"outputs": outputs, "shared": shared_hash(), "pages": pages_hash()}
+    now["photo"] = photo.make()
     if now == before:
         print("Nothing changed since the last build.")
         return []
@@ -92,7 +94,7 @@ def shared_hash():
     """Return a hash of what may show on every page; after a change the whole book is rendered."""
     files = [paths.ROOT / name for name in ("_config.yml", "_toc.yml", "requirements.txt")]
     files += [paths.BOOK / "references.bib", *(paths.BOOK / "_static").iterdir()]
-    extensions = ("address", "colab", "formulas", "outputs", "solutions", "theme")
+    extensions = ("address", "colab", "formulas", "outputs", "photo", "solutions", "theme")
     files += [Path(__file__).with_name(f"{name}.py") for name in extensions]
     shown = [SHOWN.findall(file.read_text(encoding="utf-8")) for file in page_sources()]
     address = os.environ.get("COURSE_ADDRESS", "")

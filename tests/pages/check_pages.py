@@ -9,11 +9,18 @@ import shutil
 from urllib.parse import unquote, urldefrag
 
 import notebooks
+import numpy as np
 import paths
+import photo
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
-from playwright.sync_api import sync_playwright
+from PIL import Image
+from playwright.sync_api import expect, sync_playwright
+
+from labkit import photos, synthetic
+from labkit.classes import PETS
+from labkit.models.trained import trained_unet
 
 PAGES = list(notebooks.toc())
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -48,7 +55,7 @@ def view(request, browser):
     tab, problems = context.new_page(), []
 
     def stop_requests(route):
-        if route.request.url.startswith("file:"):
+        if route.request.url.startswith(("file:", "blob:", "data:")):  # not from a network
             route.continue_()
         else:
             problems.append(f"it asks for {route.request.url}")
@@ -95,6 +102,41 @@ def stuck_sliders(tab):
             seen.append(sentence)
         if len(set(seen)) < min(3, int(slider.get_attribute("max")) + 1):
             yield f"a slider only shows {set(seen)}"
+
+
+def test_photo_page_segments_as_python_does(view, tmp_path):
+    name, tab, problems = view
+    tab.goto((paths.HTML / "book" / "photo.html").as_uri())
+    if not photo.SCRIPT.exists():
+        assert "built without the network" in tab.text_content("article")
+        assert tab.locator("#photo-load").count() == 0
+        return
+    pet = synthetic.example(3, split="test", size=(300, 420))["image"]
+    Image.fromarray(pet).save(tmp_path / "pet.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    tab.click("#photo-load")
+    tab.click("#photo-drawn button >> nth=0")
+    status = tab.locator("#photo-status")
+    expect(status).to_contain_text("The drawn cat: pet")
+    tab.set_input_files("#photo-file", tmp_path / "notes.txt")
+    expect(status).to_contain_text("notes.txt can't be segmented: this browser can't read it.")
+    tab.set_input_files("#photo-file", tmp_path / "pet.png")
+    expect(status).to_contain_text("pet.png: pet")
+    tab.check("#photo-view [value=cutout]")
+    problems += violations(tab, name)
+    mask = photos.segment(trained_unet(), pet)
+    # Pillow rounds a little differently when it resizes.
+    assert (downloaded(tab, "mask", "RGB") == PETS.color_mask(mask)).all(-1).mean() > 0.999
+    opaque = downloaded(tab, "cutout", "RGBA")[..., 3] > 0
+    assert (opaque == (mask != PETS.background)).mean() > 0.999
+    assert problems == []
+
+
+def downloaded(tab, link, mode):
+    """The picture behind a link of the photo page."""
+    with tab.expect_download() as download:
+        tab.click(f"#photo-{link}")
+    return np.asarray(Image.open(download.value.path()).convert(mode))
 
 
 def violations(tab, view):
