@@ -11,9 +11,22 @@ SLOW = ("10_skips", "12_architectures", "13_methods")
 
 def toc():
     """Return the pages of ``_toc.yml`` as paths without suffix."""
-    contents = yaml.safe_load((paths.ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    chapters = [chapter for part in contents["parts"] for chapter in part["chapters"]]
-    return [contents["root"], *(page["file"] for one in chapters for page in with_sections(one))]
+    return [contents()["root"], *parts()]
+
+
+def parts():
+    """Return the part of the book, such as "Core", of each page except the first."""
+    return {
+        page["file"]: part["caption"]
+        for part in contents()["parts"]
+        for chapter in part["chapters"]
+        for page in with_sections(chapter)
+    }
+
+
+def contents():
+    """Return the content of ``_toc.yml``."""
+    return yaml.safe_load((paths.ROOT / "_toc.yml").read_text(encoding="utf-8"))
 
 
 def with_sections(page):
