@@ -7,6 +7,7 @@
 # make clean           remove what the others made, .venv included
 #
 # make test-pages      the pages that make book has built, in Chromium or Chrome without a network
+# make test-links      the links to other sites, with a network
 # make test-gpu        every notebook on a GPU, in the full profile
 # make publish ADDRESS=https://github.com/NAME/REPOSITORY   the book for a fork, with ways into Colab
 # make test-colab      every published notebook, with Python and packages as Google Colab has them
@@ -18,7 +19,7 @@ PYTHON ?= python3
 PYTHON_COLAB ?= python3.13
 PY = .venv/bin/python
 
-.PHONY: book test test-all lint labs clean test-pages test-gpu publish test-colab
+.PHONY: book test test-all lint labs clean test-pages test-links test-gpu publish test-colab
 
 # Only a Python that was named, and is not the one in .venv, makes the environment anew.
 ifneq ($(origin PYTHON),file)
@@ -53,6 +54,9 @@ test-pages: .venv/pages
 .venv/pages: .venv/installed tests/pages/requirements.txt
 	$(PY) -m pip install --disable-pip-version-check --quiet -r tests/pages/requirements.txt
 	@touch .venv/pages
+
+test-links: .venv/installed
+	$(PY) -c "from jupyter_book.cli.main import main; main()" build . --builder linkcheck --path-output _build/links
 
 test-gpu: .venv/installed
 	$(PY) -m tests.gpu
