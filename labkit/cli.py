@@ -127,7 +127,13 @@ def parser():
         action="store_true",
         help="run trusted notebooks where there is neither bubblewrap nor Docker",
     )
-    add_lab(grade, "graded", "grades.csv and report.html")
+    grade.add_argument(
+        "--marks", metavar="CSV", help="fill the points into a copy of this file of the platform's"
+    )
+    grade.add_argument(
+        "--column", default="Grade", help="of that file, for the points (default: Grade)"
+    )
+    add_lab(grade, "graded", "the grades and the report")
 
     autograder = add_command(
         commands,
@@ -303,8 +309,8 @@ def run_studies(options):
 
 
 def grade_folder(options):
-    """Grade each notebook in a sandbox; write grades.csv and report.html."""
-    from labkit.grade import course
+    """Grade each notebook in a sandbox; write the grades and the report."""
+    from labkit.grade import course, marks, report
 
     if options.jobs < 1:
         raise ValueError(f"jobs is {options.jobs}: use 1 or more")
@@ -318,6 +324,11 @@ def grade_folder(options):
     )
     stuck = sum(bool(one.problem) for one in result)
     print(f"{len(result)} students, {stuck} of them with a problem: {options.output}/report.html")
+    if report.nothing_attempted(result):
+        print(f"No notebook has a task of --lab {options.lab}. Is it another lab?")
+    if options.marks:
+        path, absent = marks.fill(options.marks, options.column, result, options.output)
+        print(f"written {path}; not in it: {', '.join(absent) or 'nobody'}")
 
 
 def write_autograder(options):

@@ -39,8 +39,8 @@ def grade_class(source, lab, to, hidden=None, jobs=2, limits=Limits(), no_sandbo
     hidden_by_number = hidden_tasks(hidden, tasks) if hidden else {}
     cache = Path(to) / "kept"
     cache.mkdir(parents=True, exist_ok=True)
-    with collect.opened(source) as folder:
-        submissions = collect.submissions(folder)
+    with collect.opened(source) as exported:
+        submissions = collect.submissions(exported)
         files = [cache / f"{fingerprint(s, lab, hidden)}.json" for s in submissions]
         by_file = dict(zip(files, submissions, strict=True))  # equal notebooks are graded once
 
@@ -58,11 +58,11 @@ def grade_class(source, lab, to, hidden=None, jobs=2, limits=Limits(), no_sandbo
 
 
 def named(result, submission):
-    """The result with the submission's student, and a note on ungraded notebooks."""
+    """The result with the submission's student and id, and a note on ungraded notebooks."""
     also = len(submission.also)
     note = f"{also} more notebook{'s' if also > 1 else ''}, not graded"
     notes = (note, *result.notes) if also else result.notes
-    return replace(result, student=submission.student, notes=notes)
+    return replace(result, student=submission.student, id=submission.id, notes=notes)
 
 
 def save(file, result):

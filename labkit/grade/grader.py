@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from labkit.check.answer import NOT_ATTEMPTED, Answer
+from labkit.check.answer import NOT_ATTEMPTED, Answer, open_task
 from labkit.check.question import Question
 from labkit.grade.collect import Unreadable, code_cells
 from labkit.grade.sandbox import Limits, Sandbox
@@ -17,6 +17,7 @@ from labkit.grade.tasks import tasks_of, withheld
 PEEKING = re.compile(
     r"\.(reference|mistakes|mutant|verdict)\b|source_of|labkit\.grade|getsource|get_objects"
 )
+NAMED = 3  # cells that raised, which the notes name
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class GradeResult:
         notes: for the teacher to look at.
         words: the written answers, by number.
         code: the distinct lines of code, for comparing submissions.
+        id: of the student in the learning platform, or "".
     """
 
     student: str
@@ -38,6 +40,7 @@ class GradeResult:
     notes: tuple = ()
     words: dict | None = None
     code: tuple = ()
+    id: str = ""
 
     @property
     def points(self):
@@ -57,6 +60,8 @@ def grade(submission, lab, hidden=None, limits=Limits(), backend=Sandbox):
     """
     tasks = tasks_of(lab)
     answers = {number: Answer(number, task.name, NOT_ATTEMPTED) for number, task in tasks.items()}
+    if submission.path is None:
+        return GradeResult(submission.student, answers, submission.problem)
     try:
         cells = code_cells(submission.path)
     except (Unreadable, OSError) as problem:
@@ -71,10 +76,10 @@ def grade(submission, lab, hidden=None, limits=Limits(), backend=Sandbox):
 
 def run(result, cells, tasks, lab, hidden, session):
     """The result with the answers that the submission gave before it ended."""
-    answers, words, problem = dict(result.answers), {}, ""
+    answers, words, problem, notes = dict(result.answers), {}, "", result.notes
     try:
         with session:
-            session.run(cells)
+            notes += errors_in(session.run(cells))
             for number, task in tasks.items():
                 if isinstance(task, Question):
                     words[number] = session.value(task.name)
@@ -87,7 +92,18 @@ def run(result, cells, tasks, lab, hidden, session):
     except Exception as error:  # a submission may return values made to break the judge
         problem = f"its answers can't be judged: {type(error).__name__}"
     texts = {number: text for number, text in words.items() if isinstance(text, str)}
-    return replace(result, answers=answers, problem=problem, words=texts)
+    return replace(result, answers=answers, problem=problem, notes=notes, words=texts)
+
+
+def errors_in(errors):
+    """A note on the cells that raised, except those that wait for a task: a tuple of texts."""
+    found = [
+        f"code cell {number}: {error.splitlines()[0]}"
+        for number, error in enumerate(errors, start=1)
+        if error and not open_task(error)
+    ]
+    more = (f"{len(found) - NAMED} more cells raised",) if len(found) > NAMED else ()
+    return (*found[:NAMED], *more)
 
 
 def judged(session, task, lab):
@@ -111,11 +127,11 @@ def ask_hidden(answers, tasks, hidden, session):
 def fingerprint(submission, lab, hidden_file=None):
     """A hash of all that a result depends on: the notebook, the checks, the hidden checks."""
     files = [
-        submission.path,
+        *([submission.path] if submission.path else []),
         *Path(importlib.import_module("labkit.check").__file__).parent.glob("*.py"),
     ]
     files += [Path(hidden_file)] if hidden_file else []
-    digest = hashlib.sha256(str(lab).encode())
+    digest = hashlib.sha256(f"{lab} {submission.problem}".encode())
     for file in sorted(files):
         digest.update(file.read_bytes() if file.is_file() and not file.is_symlink() else b"-")
     return digest.hexdigest()[:16]

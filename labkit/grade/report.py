@@ -1,16 +1,20 @@
-"""The teacher's output: grades.csv, and an HTML report with feedback for each student.
+"""The teacher's output: grades.csv, grades.json, an HTML report, and a file for each student.
 
-Everything from a submission is escaped, so that it is never interpreted as HTML.
+Everything from a submission is escaped, so that it is never interpreted as HTML or as a formula.
 """
 
 import csv
 import html
+import json
+import re
+import statistics
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
 
 from labkit.check.answer import INCORRECT, NOT_ATTEMPTED
 
+MOST_SHOWN = 5000  # characters of a written answer
 NEAR = 0.9  # share of common lines from which two notebooks count as copies
 STYLE = """
 :root { color-scheme: light dark; }
@@ -18,38 +22,65 @@ body { font-family: sans-serif; max-width: 60em; margin: 1em auto; padding: 0 1e
 table { border-collapse: collapse; } td, th { padding: 0.2em 0.6em; text-align: left; }
 tr { border-bottom: 1px solid #8888; } .bar { background: #0072B2; height: 0.9em; }
 section { border-top: 2px solid #8888; margin-top: 2em; } code { white-space: pre-wrap; }
-.scroll { overflow-x: auto; }
+td { vertical-align: top; } .scroll { overflow-x: auto; }
+@media print { section { break-before: page; } }
 """
+# Where a spreadsheet would begin to read a formula: at the start of a cell, or after a semicolon,
+# which separates cells in many countries. Full-width signs count in East Asian versions.
+FORMULA = re.compile(r"(^|;)(?=\s*[=+\-@＝＋－＠])")
+CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 def write(results, tasks, folder):
-    """Write grades.csv and report.html.
+    """Write grades.csv, grades.json, report.html, and a page for each student into ``feedback``.
 
     Args:
         results: a ``GradeResult`` for each student.
         tasks: of the lab, by number.
-        folder: for the two files.
+        folder: for the files.
     """
     folder = Path(folder)
-    replace = {"errors": "replace"}  # a submission may contain half of a surrogate pair
-    with open(folder / "grades.csv", "w", newline="", encoding="utf-8-sig", **replace) as file:
-        csv.writer(file).writerows(table(results, tasks))
-    (folder / "report.html").write_text(page(results, tasks), encoding="utf-8", **replace)
+    replace = {"encoding": "utf-8", "errors": "replace"}  # there may be half of a surrogate pair
+    lines = table(results, tasks)
+    with open(
+        folder / "grades.csv", "w", newline="", **replace | {"encoding": "utf-8-sig"}
+    ) as file:
+        csv.writer(file).writerows([[safe(value) for value in line] for line in lines])
+    grades = [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
+    text = json.dumps(grades, ensure_ascii=False, indent=1)
+    (folder / "grades.json").write_text(text, **replace)
+    (folder / "report.html").write_text(page(results, tasks), **replace)
+    for name, result in zip(file_names(results), results, strict=True):
+        (folder / "feedback").mkdir(exist_ok=True)
+        alone = document(result.student, feedback(result))
+        (folder / "feedback" / f"{name}.html").write_text(alone, **replace)
 
 
 def table(results, tasks):
-    """Rows of grades.csv: a header, then a line a student; 1 for a correct task."""
-    lines = [["student", "points", *tasks, "problem", "notes"]]
+    """A header, then a line for each student; 1 for a correct task."""
+    lines = [["student", "id", "points", *tasks, "problem", "notes"]]
     for result in results:
         done = [int(result.answers[number].passed) for number in tasks]
-        texts = [safe(text) for text in (result.student, result.problem, "; ".join(result.notes))]
-        lines.append([texts[0], result.points, *done, *texts[1:]])
+        notes = "; ".join(result.notes)
+        lines.append([result.student, result.id, result.points, *done, result.problem, notes])
     return lines
 
 
-def safe(text):
-    """The text, quoted if a spreadsheet would take it for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+def safe(value):
+    """A cell's value that no spreadsheet takes for a formula; numbers stay."""
+    if not isinstance(value, str):
+        return value
+    return FORMULA.sub(r"\1'", CONTROLS.sub(" ", value))
+
+
+def file_names(results):
+    """A name for the file of each student, from letters, digits and spaces; no two are equal."""
+    names = []
+    for number, result in enumerate(results, start=1):
+        name = " ".join(re.findall(r"\w+", f"{result.student} {result.id}"))[:60]
+        taken = {other.casefold() for other in names}
+        names.append(name if name and name.casefold() not in taken else f"{name} {number}".strip())
+    return names
 
 
 def copies(results):
@@ -73,23 +104,68 @@ def copies(results):
 
 def page(results, tasks):
     """The whole report as HTML."""
-    parts = [overview(results, tasks), hardest(results, tasks), mistakes(results, tasks)]
-    parts += [near(results), *(feedback(result) for result in results)]
-    head = f"<meta charset='utf-8'><title>Grades</title><style>{STYLE}</style>"
+    parts = [overview(results, tasks), problems(results), contents(results)]
+    parts += [hardest(results, tasks), mistakes(results, tasks), near(results)]
+    parts += [*written(results, tasks), *(feedback(result) for result in results)]
+    return document("Grades", "".join(parts))
+
+
+def document(title, body):
+    """A page of HTML."""
+    head = f"<meta charset='utf-8'><title>{text(title)}</title><style>{STYLE}</style>"
     view = "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-    body = "".join(parts)
     return f"<!doctype html><html lang='en'><head>{head}{view}</head><body>{body}</body></html>"
 
 
 def overview(results, tasks):
-    points = Counter(result.points for result in results)
+    points = [result.points for result in results]
     rows = [
-        (f"{n} of {len(tasks)}", points[n], bar(points[n], len(results)))
+        (f"{n} of {len(tasks)}", points.count(n), bar(points.count(n), len(results)))
         for n in range(len(tasks) + 1)
     ]
-    stuck = sum(bool(result.problem) for result in results)
-    words = f"<p>{stuck} of {len(results)} notebooks did not run to their end.</p>"
-    return f"<h1>Grades</h1>{words}<h2>Points</h2>{grid(('points', 'students', ''), rows)}"
+    low, median, high = statistics.quantiles(points, n=4) if len(points) > 1 else points * 3
+    words = f"{len(results)} students. Median {median:g}, half of them from {low:g} to {high:g}."
+    return f"<h1>Grades</h1><p>{words}</p>{grid(('points', 'students', ''), rows)}"
+
+
+def problems(results):
+    """What a teacher has to look at first."""
+    stuck = [result for result in results if result.problem]
+    rows = [(link(result), text(result.problem)) for result in stuck]
+    words = f"<p>{len(stuck)} of {len(results)} notebooks did not run to their end.</p>"
+    if nothing_attempted(results):
+        words += "<p><b>No notebook has a task of this lab. Is it another lab?</b></p>"
+    return f"<h2>Problems</h2>{words}{grid(('student', 'problem'), rows)}"
+
+
+def nothing_attempted(results):
+    """Whether notebooks ran, and none of them has a task of the lab: it may be another one."""
+    ran = [result for result in results if not result.problem]
+    states = {answer.state for result in ran for answer in result.answers.values()}
+    return states == {NOT_ATTEMPTED}
+
+
+def contents(results):
+    rows = [(link(one), text(one.id), one.points, text("; ".join(one.notes))) for one in results]
+    return f"<h2>Students</h2>{grid(('student', 'id', 'points', 'notes'), rows)}"
+
+
+def link(result):
+    return f"<a href='#{anchor(result)}'>{text(result.student)}</a>"
+
+
+def anchor(result):
+    """The id of a student's section."""
+    return text("-".join(f"student {result.student} {result.id}".split()))
+
+
+def written(results, tasks):
+    """A table of the written answers to each question, to read them side by side."""
+    for number, task in tasks.items():
+        texts = [(link(one), (one.words or {}).get(number)) for one in results]
+        rows = [(student, text(words[:MOST_SHOWN])) for student, words in texts if words]
+        if rows:
+            yield f"<h2>Written answers: {number} {task.name}</h2>{grid(('student', ''), rows)}"
 
 
 def hardest(results, tasks):
@@ -125,14 +201,16 @@ def feedback(result):
     parts = [f"<p><b>Problem:</b> {text(result.problem)}.</p>"] if result.problem else []
     for answer in result.answers.values():
         parts.append(answer._repr_html_())
-        if written := (result.words or {}).get(answer.number):
-            parts.append(f"<blockquote>{text(written[:5000])}</blockquote>")
+        if words := (result.words or {}).get(answer.number):
+            parts.append(f"<blockquote>{text(words[:MOST_SHOWN])}</blockquote>")
     head = f"<h2>{text(result.student)}: {result.points} of {len(result.answers)}</h2>"
-    return f"<section>{head}{''.join(parts)}</section>"
+    return f"<section id='{anchor(result)}'>{head}{''.join(parts)}</section>"
 
 
 def grid(heads, rows):
     """An HTML table; its cells are HTML already."""
+    if not rows:
+        return ""
     header = "".join(f"<th>{head}</th>" for head in heads)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f"<div class='scroll'><table><tr>{header}</tr>{body}</table></div>"

@@ -2,7 +2,7 @@
 
 import os
 import zipfile
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import pytest
 from conftest import GOOD
@@ -58,18 +58,67 @@ def test_code_cells_without_metadata(write_raw, nbformat, key):
 
 
 @pytest.mark.parametrize(
+    "metadata",
+    [None, {"kernelspec": None}, {"kernelspec": {}}, {"kernelspec": {"language": "ipython"}}],
+)
+def test_notebook_of_no_other_language_is_python(write_raw, metadata):
+    cells = [{"cell_type": "code", "source": "a = 1"}]
+    content = {"nbformat": 4, "metadata": metadata, "cells": cells}
+    assert collect.code_cells(write_raw(content).path) == ["a = 1"]
+
+
+@pytest.mark.parametrize(
     ("path", "student"),
     [
-        ("lab.ipynb", "lab"),
-        ("Иванова Анна.ipynb", "Иванова Анна"),
-        ("Анна Иванова_12345_assignsubmission_file/lab.ipynb", "Анна Иванова"),
-        ("Ann Lee_77_assignsubmission_file_/lab (1).ipynb", "Ann Lee"),
-        ("leeann_4711_99881_lab-4.ipynb", "leeann"),
-        ("group 3/李雷/lab.ipynb", "group 3"),
+        ("lab.ipynb", ("lab", "")),
+        ("Иванова Анна.ipynb.txt", ("Иванова Анна", "")),
+        ("Анна Иванова_12345_assignsubmission_file/lab.ipynb", ("Анна Иванова", "12345")),
+        ("Ann Lee_77_assignsubmission_file_/lab (1).ipynb", ("Ann Lee", "77")),
+        ("group 3/李雷/lab.ipynb", ("group 3", "")),
+        ("ann_2026_11_27.ipynb", ("ann_2026_11_27", "")),
     ],
 )
 def test_student_of_path(path, student):
-    assert collect.student_of(Path(path)) == student
+    assert collect.student_of(PurePosixPath(path)) == student
+
+
+def students_of(*names):
+    """The students of files with these names, with their ids."""
+    found = collect.submissions([collect.File(PurePosixPath(name)) for name in names])
+    return [(submission.student, submission.id) for submission in found]
+
+
+def test_canvas_is_recognized_if_all_names_and_numbers_fit():
+    canvas = ["lee_4711_99881_lab.ipynb", "poe_LATE_4712_99882_a_b.ipynb", "kim_3_4_lab.pdf"]
+    assert students_of(*canvas) == [("kim", "3"), ("lee", "4711"), ("poe", "4712")]
+    dates = ["lee_2026_11_27_lab.ipynb", "poe_2026_11_28_lab.ipynb"]
+    assert students_of(*dates) == [("lee_2026_11_27_lab", ""), ("poe_2026_11_28_lab", "")]
+    assert students_of(canvas[0], "kim.ipynb") == [("kim", ""), ("lee_4711_99881_lab", "")]
+
+
+def test_two_students_of_one_name_are_two():
+    names = [f"Ann Lee_{id}_assignsubmission_file/lab.ipynb" for id in (77, 78)]
+    assert students_of(*names) == [("Ann Lee", "77"), ("Ann Lee", "78")]
+
+
+def test_whoever_handed_in_no_notebook_has_a_row(write, write_raw, tmp_path):
+    place = "{}_1_assignsubmission_file/{}".format
+    write(GOOD, name=place("Anna", "lab.ipynb"))
+    write(GOOD, name=place("Boris", "lab.ipynb.txt"))
+    write(GOOD, name=place("Clara", "LAB.IPYNB"))
+    write_raw("x", name=place("Dora", "lab.pdf"))
+    write_raw("x", name="grades of the class.csv")
+    (tmp_path / "class" / "Emil_2_assignsubmission_file").mkdir()
+    with collect.opened(tmp_path / "class") as files:
+        found = collect.submissions(files)
+    assert {one.student: one.problem for one in found} == {
+        "Anna": "",
+        "Boris": "",
+        "Clara": "",
+        "Dora": "no notebook (.ipynb), but lab.pdf",
+        "Emil": "no notebook (.ipynb), but an empty folder",
+    }
+    assert grade(found[-1], None).problem == found[-1].problem
 
 
 @pytest.mark.parametrize(
@@ -89,7 +138,8 @@ def test_students_of_folder(write, tmp_path, names, students):
     """Enclosing folders, checkpoints and files of macOS are no students."""
     for name in names:
         write(GOOD, name=name)
-    found = collect.submissions(tmp_path / "class")
+    with collect.opened(tmp_path / "class") as files:
+        found = collect.submissions(files)
     assert [submission.student for submission in found] == students
 
 
@@ -97,9 +147,9 @@ def test_latest_submission_counts(write, tmp_path):
     for number, name in enumerate(("Ann/old.ipynb", "Ann/new.ipynb", "Ben/lab.ipynb")):
         path = write(GOOD, name=name).path
         os.utime(path, (1000 + number, 1000 + number))
-    ann, ben = collect.submissions(tmp_path / "class")
+    ann, ben = collect.submissions(collect.in_folder(tmp_path / "class"))
     assert (ann.student, ann.path.name, ben.also) == ("Ann", "new.ipynb", ())
-    assert [path.name for path in ann.also] == ["old.ipynb"]
+    assert ann.also == ("Ann/old.ipynb",)
 
 
 @pytest.fixture
@@ -118,18 +168,70 @@ def zipped(tmp_path):
 
 def test_latest_submission_in_zip_counts(zipped):
     years = {"Ann/a.ipynb": 2026, "Ann/b.ipynb": 2025, "Ben/c.ipynb": 2024}
-    with collect.opened(zipped(years)) as folder:
-        ann, ben = collect.submissions(folder)
-    assert (ann.path.name, ben.path.name) == ("a.ipynb", "c.ipynb")
+    with collect.opened(zipped(years)) as files:
+        ann, ben = collect.submissions(files)
+    assert (ann.also, ben.also) == (("Ann/b.ipynb",), ())
 
 
 def test_zip_is_extracted_without_path_traversal(zipped, tmp_path):
-    names = "Анна_1_assignsubmission_file/lab.ipynb", "../../escaped.ipynb", "notes.txt"
-    with collect.opened(zipped(dict.fromkeys(names, 2026))) as folder:
-        students = {submission.student for submission in collect.submissions(folder)}
-        assert students == {"Анна", "escaped"}
-        assert all(path.is_relative_to(folder) for path in folder.rglob("*"))
-    assert not list(tmp_path.parent.glob("escaped*"))
+    long = "лабораторная работа " * 8
+    names = (
+        "Анна_1_assignsubmission_file/lab.ipynb",
+        "../../escaped.ipynb",
+        f"{long}.ipynb",
+        "a.txt",
+    )
+    with collect.opened(zipped(dict.fromkeys(names, 2026))) as files:
+        students = {submission.student for submission in collect.submissions(files)}
+        assert students == {"Анна", "escaped", long.strip()}
+        assert len({file.path.parent for file in files if file.path}) == 1
+    assert not list(tmp_path.parent.glob("**/escaped*"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp866", "cp437"])
+def test_names_in_a_zip_without_the_flag_for_utf_8(zipped, encoding):
+    """A Mac, a Russian Windows and a Western one write them, here with backslashes."""
+    name = {"cp437": "Jürgen Größe"}.get(encoding, "Пётр_Lee 2")
+    raw = name.encode(encoding)
+    file = zipped({f"class\\{'X' * len(raw)}\\lab.ipynb": 2026, "class\\Ann\\lab.ipynb": 2026})
+    file.write_bytes(file.read_bytes().replace(b"X" * len(raw), raw))
+    with collect.opened(file) as files:
+        assert [one.student for one in collect.submissions(files)] == ["Ann", name]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("method", 99, "compression method"),
+        ("flags", 1, "encrypted"),
+        ("content", None, "can't be unpacked"),
+        ("folder", None, ""),
+    ],
+)
+def test_damaged_entry_of_a_zip_is_the_problem_of_its_student(zipped, field, value, reason):
+    file = zipped({"Ann/lab.ipynb": 2026, "Ben/lab.ipynb": 2026, "Emil/": 2026})
+    data = bytearray(file.read_bytes())
+    start = data.index(b"Ben/lab.ipynb")  # in the local header; the central directory is last
+    listed = data.rindex(b"Ben/lab.ipynb")
+    if field == "method":
+        data[start - 22], data[listed - 36] = value, value
+    if field == "flags":
+        data[start - 24] = data[listed - 38] = value
+    if field == "content":
+        data[start + 20] ^= 255
+    file.write_bytes(data)
+    with collect.opened(file) as files:
+        found = {one.student: one.problem for one in collect.submissions(files)}
+    assert found["Ann"] == "" and reason in found["Ben"] and bool(found["Ben"]) == bool(reason)
+    assert "an empty folder" in found["Emil"]
+
+
+def test_damaged_zip_raises(zipped):
+    file = zipped({"Ann/lab.ipynb": 2026})
+    data = file.read_bytes()
+    file.write_bytes(data.replace(b"PK\x01\x02", b"PK\x00\x00"))
+    with pytest.raises(ValueError, match="damaged ZIP"), collect.opened(file):
+        pass
 
 
 def test_zip_bomb_raises(zipped, monkeypatch):
@@ -148,4 +250,4 @@ def test_path_that_is_not_folder_or_zip_raises(tmp_path, name):
 
 def test_folder_without_notebooks_raises(tmp_path):
     with pytest.raises(ValueError, match="no notebook"):
-        collect.submissions(tmp_path)
+        collect.submissions(collect.in_folder(tmp_path))

@@ -167,7 +167,7 @@ def test_report_counts_and_sorts():
     half, none = make_answers(CORRECT, INCORRECT), make_answers(NOT_ATTEMPTED, NOT_ATTEMPTED)
     results = [GradeResult("a", half), GradeResult("b", half), GradeResult("c", none, "no memory")]
     page = report.page(results, TASKS)
-    assert "1 of 3 notebooks did not run" in page
+    assert "1 of 3 notebooks did not run" in page and "Is it another lab?" not in page
     assert "No two notebooks are similar." in page
     assert page.index("9.2 why") < page.index("9.1 double")  # hardest task first
     assert "<td>This is the square.</td><td>2</td>" in page
@@ -176,6 +176,52 @@ def test_report_counts_and_sorts():
 def test_report_escapes_html():
     result = result_of("<script>alert(1)</script>")
     assert "<script>" not in report.page([result, result], TASKS)
+
+
+def test_a_class_of_another_lab_is_noticed():
+    none = make_answers(NOT_ATTEMPTED, NOT_ATTEMPTED)
+    assert "Is it another lab?" in report.page([GradeResult("a", none)], TASKS)
+    assert not report.nothing_attempted([GradeResult("a", none, "it is no notebook")])
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("=A1", "'=A1"),
+        ("  -1", "'  -1"),
+        ("x;=A1;y", "x;'=A1;y"),
+        ("＝A1", "'＝A1"),
+        ("a\x00\n=A1", "a =A1"),
+        ("Anna-Maria", "Anna-Maria"),
+        (3, 3),
+    ],
+)
+def test_no_cell_is_a_formula(value, written):
+    assert report.safe(value) == written
+
+
+def test_report_has_written_answers_side_by_side_and_a_file_for_each_student(tmp_path):
+    answers = make_answers(CORRECT, CORRECT)
+    twins = [
+        GradeResult(
+            "Ann/Lee", answers, notes=("its code says .reference",), words={"9.2": text}, id=id
+        )
+        for text, id in (("first words", "1"), ("second words", ""), ("third words", ""))
+    ]
+    report.write(twins, TASKS, tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    table = page[page.index("Written answers: 9.2") :]
+    assert table.index("first words") < table.index("third words") < table.index("<section")
+    files = sorted(tmp_path.glob("feedback/*.html"))
+    assert {file.stem for file in files} == {"Ann Lee 1", "Ann Lee", "Ann Lee 3"}
+    alone = (tmp_path / "feedback" / "Ann Lee 1.html").read_text(encoding="utf-8")
+    assert "first words" in alone and "second words" not in alone and ".reference" not in alone
+    grades = json.loads((tmp_path / "grades.json").read_text(encoding="utf-8"))
+    assert [(line["student"], line["id"], line["points"]) for line in grades] == [
+        ("Ann/Lee", "1", 2),
+        ("Ann/Lee", "", 2),
+        ("Ann/Lee", "", 2),
+    ]
 
 
 def test_report_replaces_invalid_characters(tmp_path):
