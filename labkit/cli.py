@@ -125,7 +125,7 @@ def parser():
     grade.add_argument(
         "--no-sandbox",
         action="store_true",
-        help="run trusted notebooks where there is neither bubblewrap nor Docker",
+        help="run trusted notebooks where there is neither Podman nor Docker",
     )
     grade.add_argument(
         "--marks", metavar="CSV", help="fill the points into a copy of this file of the platform's"

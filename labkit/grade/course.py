@@ -1,7 +1,8 @@
 """Grades every submission of a class, saves the results and writes the report."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -9,9 +10,9 @@ from tqdm import tqdm
 
 from labkit.check.answer import Answer
 from labkit.grade import collect, report
+from labkit.grade.container import select_backend
 from labkit.grade.grader import GradeResult, fingerprint, grade
-from labkit.grade.isolation import select_backend
-from labkit.grade.sandbox import Limits
+from labkit.grade.process import ENDED, Limits, Process
 from labkit.grade.tasks import hidden_tasks, tasks_of
 
 
@@ -32,7 +33,7 @@ def grade_class(source, lab, to, hidden=None, jobs=2, limits=Limits(), no_sandbo
 
     Raises:
         ValueError: if there is nothing to grade.
-        sandbox.Unsafe: if submissions can't be isolated on this machine.
+        container.Unsafe: if submissions can't be isolated on this machine.
     """
     backend = select_backend(no_sandbox)
     tasks = tasks_of(lab)
@@ -49,12 +50,28 @@ def grade_class(source, lab, to, hidden=None, jobs=2, limits=Limits(), no_sandbo
                 file, grade(by_file[file], lab, hidden_by_number, limits, backend)
             )
 
-        with ThreadPoolExecutor(jobs) as pool:
-            graded = list(tqdm(pool.map(result_of, by_file), total=len(by_file), unit="notebook"))
-    graded_by_file = dict(zip(by_file, graded, strict=True))
-    results = [named(graded_by_file[f], s) for f, s in zip(files, submissions, strict=True)]
+        graded = in_parallel(result_of, by_file, jobs)
+        for file, result in graded.items():
+            if result.problem.startswith(ENDED):  # perhaps because the machine was short of memory
+                graded[file] = result_of(file)
+    results = [named(graded[f], s) for f, s in zip(files, submissions, strict=True)]
     report.write(results, tasks, to)
     return results
+
+
+def in_parallel(action, values, jobs):
+    """The results of an action by value. When interrupted, it ends the submissions that run."""
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = {pool.submit(action, value): value for value in values}
+        try:
+            done = tqdm(as_completed(futures), total=len(futures), unit="notebook")
+            return {futures[future]: future.result() for future in done}
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            while not all(future.done() for future in futures):  # one may just be starting
+                Process.end_all()
+                time.sleep(0.1)
+            raise
 
 
 def named(result, submission):

@@ -9,7 +9,8 @@ from pathlib import Path
 from labkit.check.answer import NOT_ATTEMPTED, Answer, open_task
 from labkit.check.question import Question
 from labkit.grade.collect import Unreadable, code_cells
-from labkit.grade.sandbox import Limits, Sandbox
+from labkit.grade.container import Container
+from labkit.grade.process import Limits
 from labkit.grade.session import Ended, Session
 from labkit.grade.tasks import tasks_of, withheld
 
@@ -48,7 +49,7 @@ class GradeResult:
         return sum(answer.passed for answer in self.answers.values())
 
 
-def grade(submission, lab, hidden=None, limits=Limits(), backend=Sandbox):
+def grade(submission, lab, hidden=None, limits=Limits(), backend=Container):
     """The ``GradeResult`` of a submission. No content of a submission makes it raise.
 
     Args:

@@ -5,7 +5,8 @@ import json
 
 from labkit.check.answer import NotDone
 from labkit.check.engine import Outcome
-from labkit.grade.sandbox import Limits, Sandbox
+from labkit.grade.container import Container
+from labkit.grade.process import ENDED, Limits
 from labkit.grade.serialization import MOST, decode, encode
 
 
@@ -20,10 +21,10 @@ class Session:
 
     Args:
         limits: of the sandbox.
-        backend: ``Sandbox`` or a class with its interface.
+        backend: ``container.Container`` or a class with its interface.
     """
 
-    def __init__(self, limits=Limits(), backend=Sandbox):
+    def __init__(self, limits=Limits(), backend=Container):
         self.sandbox = backend("labkit.grade.worker", limits)
 
     def __enter__(self):
@@ -82,7 +83,7 @@ class Session:
 
     def why(self):
         """End the sandbox and return the reason for a missing reply."""
-        self.sandbox.end("it ended its process")
+        self.sandbox.end(ENDED)
         return self.sandbox.ended
 
 

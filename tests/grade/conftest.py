@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from functools import cache
 
 import nbformat
 import numpy as np
@@ -12,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from labkit.check import task
 from labkit.check.mistakes import Edit
 from labkit.check.question import Question
-from labkit.grade import collect, container, course, grader, sandbox
+from labkit.grade import collect, container, course, grader
 
 
 @task(
@@ -35,41 +36,40 @@ def small_lab(monkeypatch):
         monkeypatch.setattr(module, "tasks_of", lambda lab: TASKS)
 
 
-def bubblewrap():
-    """The bubblewrap backend, which is required on GitHub's Linux runners."""
+@cache
+def available():
+    """The class of containers here, or the reason why there is none.
+
+    Only on GitHub, Docker's image may be made, which takes minutes.
+    """
+    engines = [
+        engine
+        for engine in container.ENGINES
+        if os.environ.get("CI") or not container.has_image(engine)
+    ]
     try:
-        sandbox.check()
-    except sandbox.Unsafe as reason:
-        if os.environ.get("CI") and sys.platform == "linux":
-            pytest.fail(str(reason))
-        raise
-    return sandbox.Sandbox
-
-
-def docker():
-    """The Docker backend, if ``labkit grade`` has built its image, which takes minutes."""
-    if container.shutil.which("docker") is None or not container.image_is_here():
-        raise sandbox.Unsafe("Docker or labkit's image for it is not here")
-    return container.Container
-
-
-def available(factory):
-    """A backend; skips tests where it is not available."""
-    try:
-        return factory()
-    except sandbox.Unsafe as reason:
-        pytest.skip(str(reason))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(container, "ENGINES", engines)
+            return container.select_backend(), ""
+    except container.Unsafe as reason:
+        return None, str(reason)
 
 
 @pytest.fixture
-def needs_sandbox():
-    available(bubblewrap)
+def backend():
+    """A class of containers. On GitHub's Linux runners there has to be one."""
+    found, reason = available()
+    if found is None and os.environ.get("CI") and sys.platform == "linux":
+        pytest.fail(reason)
+    if found is None:
+        pytest.skip(reason)
+    return found
 
 
-@pytest.fixture(params=[bubblewrap, docker], ids=lambda factory: factory.__name__)
-def backend(request):
-    """Each available isolation backend."""
-    return available(request.param)
+@pytest.fixture
+def needs_sandbox(backend, monkeypatch):
+    """Lets the grader use containers."""
+    monkeypatch.setattr(grader.Container, "engine", backend.engine)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import time
+from dataclasses import replace
 
 import address as addresses
 import publish
@@ -14,8 +15,10 @@ from conftest import GOOD, TASKS
 from benchmarks.grading import partly_solved
 from labkit import cli
 from labkit.check.answer import CORRECT, INCORRECT, NOT_ATTEMPTED, Answer
-from labkit.grade import course, grader, report, sandbox
+from labkit.grade import container, course, grader, report
 from labkit.grade.grader import GradeResult
+from labkit.grade.process import Limits, Process
+from labkit.grade.session import Session
 
 CLASS = {  # a cell, and the points of both tasks
     "Анна": (GOOD, 1, 1),
@@ -118,12 +121,36 @@ def test_identical_notebooks_are_graded_once_and_both_listed(graded, write, tmp_
         assert [result.notes for result in results] == [first, ("a note",)]
 
 
+def test_notebook_that_ended_its_process_is_graded_once_more(graded, write, tmp_path, monkeypatch):
+    grade, problems = course.grade, ["it ended its process: it was killed", ""]
+    monkeypatch.setattr(
+        course, "grade", lambda *arguments: replace(grade(*arguments), problem=problems.pop(0))
+    )
+    write(GOOD, name="a.ipynb")
+    (result,) = course.grade_class(tmp_path / "class", None, tmp_path / "graded")
+    assert (result.problem, graded, problems) == ("", ["a", "a"], [])
+
+
+def test_interrupted_grader_ends_the_submissions_that_run():
+    def grade(name):
+        if name == "interrupts":
+            while not Process.running:
+                time.sleep(0.1)
+            raise KeyboardInterrupt
+        with Session(Limits(seconds=600), Process) as session:
+            session.run(["import time\ntime.sleep(600)"])
+
+    with pytest.raises(KeyboardInterrupt):
+        course.in_parallel(grade, ["sleeps", "interrupts", "waits"], jobs=2)
+    assert not Process.running
+
+
 def test_command_without_isolation_fails(write, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
+    monkeypatch.setattr(container.shutil, "which", lambda name: None)
     write(GOOD)
     assert cli.main(["grade", str(tmp_path / "class"), "--lab", "metrics"]) == 1
     error = capsys.readouterr().err
-    assert "apt install bubblewrap" in error and "Docker is not here" in error
+    assert "apt install podman" in error and "docker: it is not installed" in error
 
 
 @pytest.mark.parametrize(

@@ -1,73 +1,99 @@
-"""Isolation: selecting a backend, running without one, and Docker's failures."""
+"""Isolation: selecting an engine, running without one, and failures of engines."""
 
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import GOOD
 
-from labkit.grade import container, isolation, sandbox
+from labkit.grade import container
+from labkit.grade.container import Unsafe
 from labkit.grade.grader import grade
-from labkit.grade.sandbox import Limits, Unsafe
+from labkit.grade.process import Limits, Process
 
 
-def raise_unsafe():
-    raise Unsafe("not here")
+@pytest.fixture
+def engine(monkeypatch):
+    """A function that lets every engine refuse some of its commands, and records all."""
+
+    def refuse(*refused, installed=("podman", "docker")):
+        calls = []
+
+        def call(engine, *words, **_):
+            calls.append((engine, words))
+            code = int(words[0] in refused or f"{engine[0]} {words[0]}" in refused)
+            return subprocess.CompletedProcess([], code, "", "refused")
+
+        which = {name: f"/usr/bin/{name}" for name in installed}.get
+        monkeypatch.setattr(container.shutil, "which", which)
+        monkeypatch.setattr(container, "call", call)
+        return calls
+
+    return refuse
 
 
-def test_bubblewrap_is_preferred_to_docker(monkeypatch):
-    monkeypatch.setattr(sandbox, "check", lambda: None)
-    monkeypatch.setattr(container, "check", lambda: None)
-    assert isolation.select_backend() is sandbox.Sandbox
-    assert isolation.select_backend(no_sandbox=True) is sandbox.Sandbox
-    monkeypatch.setattr(sandbox, "check", raise_unsafe)
-    assert isolation.select_backend() is container.Container
+def test_podman_is_preferred_to_docker(engine):
+    engine()
+    assert container.select_backend().engine == ("podman",)
+    assert container.select_backend(no_sandbox=True).engine == ("podman",)
+    engine("podman run")
+    assert container.select_backend().engine == ("docker",)
+    engine(installed=["docker"])
+    assert container.select_backend().engine == ("docker",)
 
 
-def test_select_backend_without_backends_raises(monkeypatch):
-    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
-    with pytest.raises(Unsafe, match="bubblewrap.*Docker.*--no-sandbox"):
-        isolation.select_backend()
-    assert isolation.select_backend(no_sandbox=True) is isolation.Unsandboxed
-
-
-def test_unsandboxed_submission_has_time_limit(write):
-    assert grade(write(GOOD), None, backend=isolation.Unsandboxed).points == 2
-    waiting = write("import time\ntime.sleep(1000)")
-    result = grade(waiting, None, limits=Limits(seconds=5), backend=isolation.Unsandboxed)
-    assert result.problem == "took longer than 5 s"
-
-
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="the system tells of no process")
-def test_unsandboxed_submission_has_cpu_limit(write):
-    limits = Limits(cpu_seconds=1, seconds=60)
-    result = grade(
-        write("while True:\n    pass"), None, limits=limits, backend=isolation.Unsandboxed
-    )
-    assert result.problem == "computed for longer than 1 s"
+def test_without_engines_nothing_is_graded_unless_it_is_trusted(engine):
+    engine(installed=[])
+    with pytest.raises(Unsafe, match="apt install podman.*--no-sandbox"):
+        container.select_backend()
+    assert container.select_backend(no_sandbox=True) is Process
 
 
 @pytest.mark.parametrize(
-    ("failing", "reason"),
+    ("refused", "reason"),
     [
-        (["info"], "Docker does not run: refused"),
-        (["image", "build"], "can't make the image:\nrefused"),
-        (["run"], "Docker can't isolate here: refused"),  # labkit's folder may not be mounted
+        (["info"], "docker: it does not run: refused"),
+        (["image", "build"], "docker: it can't make the image:\nrefused"),
+        (["run"], "docker: it can't isolate here: refused"),  # it may not mount labkit's folder
     ],
 )
-def test_docker_failure_raises(monkeypatch, capsys, failing, reason):
-    def docker(command, *_, **__):
-        return subprocess.CompletedProcess([], int(command in failing), "", "refused")
-
-    monkeypatch.setattr(container.shutil, "which", lambda name: "docker")
-    monkeypatch.setattr(container, "docker", docker)
+def test_failure_of_docker_raises(engine, capsys, refused, reason):
+    engine(*refused, installed=["docker"])
     with pytest.raises(Unsafe, match=reason):
-        container.check()
-    assert ("some minutes" in capsys.readouterr().err) == ("build" in failing)
+        container.select_backend()
+    assert ("some minutes" in capsys.readouterr().err) == ("build" in refused)
 
 
-def test_sandbox_start_failure_is_not_graded(write):
+@pytest.mark.parametrize("engine", container.ENGINES)
+def test_a_container_has_no_network_no_rights_and_limits(engine):
+    limits = Limits(memory=7, disk=5, threads=3)
+    _, *words = container.command(engine, "name", limits, "/tmp/x")
+    text = " ".join(words)
+    for option in (
+        *("--network none", "--read-only", "--cap-drop ALL", "no-new-privileges"),
+        *("--memory 17", "--memory-swap 17", "--pids-limit 3", "size=5", "--ulimit fsize=5:5"),
+    ):
+        assert option in text
+    volumes = [words[k + 1] for k, word in enumerate(words) if word == "--volume"]
+    assert volumes and all(volume.endswith(":ro") for volume in volumes)
+
+
+def test_each_container_has_another_user():
+    users = set()
+    for _ in range(100):
+        _, *words = container.command(container.ENGINES[0], "name", Limits(), "/tmp/x")
+        users.add(words[words.index("--user") + 1])
+    assert len(users) == 100 and "0" not in users
+
+
+def test_trusted_submission_has_a_time_limit(write):
+    assert grade(write(GOOD), None, backend=Process).points == 2
+    waiting = write("import time\ntime.sleep(1000)")
+    result = grade(waiting, None, limits=Limits(seconds=5), backend=Process)
+    assert result.problem == "took longer than 5 s"
+
+
+def test_failure_to_start_is_not_graded(write):
     def failing_backend(module, limits):
         raise OSError("no sandbox today")
 
@@ -78,8 +104,3 @@ def test_sandbox_start_failure_is_not_graded(write):
 def test_dockerfile_pins_installed_versions():
     assert f"numpy=={np.__version__} " in container.dockerfile()
     assert "optuna" not in container.dockerfile()  # only labkit's requirements
-
-
-def test_seconds_parses_ps_times():
-    times = {"00:00:03": 3, "01:02": 62, "01:00:00": 3600, "2-00:00:01": 172801}
-    assert {text: container.seconds(text) for text in times} == times
