@@ -4,9 +4,10 @@ import hashlib
 import importlib
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from labkit.check.answer import NOT_ATTEMPTED, Answer, open_task
+from labkit.check.answer import INCORRECT, NOT_ATTEMPTED, Answer, open_task
 from labkit.check.question import Question
 from labkit.grade.collect import Unreadable, code_cells
 from labkit.grade.container import Container
@@ -18,6 +19,7 @@ from labkit.grade.tasks import tasks_of, withheld
 PEEKING = re.compile(
     r"\.(reference|mistakes|mutant|verdict)\b|source_of|labkit\.grade|getsource|get_objects"
 )
+PROCESSES = 4  # of one submission, if its functions end them
 NAMED = 3  # cells that raised, which the notes name
 
 
@@ -71,29 +73,59 @@ def grade(submission, lab, hidden=None, limits=Limits(), backend=Container):
     peeking = sorted({match.group() for match in PEEKING.finditer("\n".join(cells))})
     notes = (f"its code says {', '.join(peeking)}",) if peeking else ()
     result = GradeResult(submission.student, answers, notes=notes, code=code)
-    # Started outside ``run``: a missing sandbox is not the submission's fault.
-    return run(result, cells, tasks, lab, hidden or {}, Session(limits, backend))
+    return run(result, cells, tasks, lab, hidden or {}, partial(Session, limits, backend))
 
 
-def run(result, cells, tasks, lab, hidden, session):
-    """The result with the answers that the submission gave before it ended."""
-    answers, words, problem, notes = dict(result.answers), {}, "", result.notes
-    try:
-        with session:
-            notes += errors_in(session.run(cells))
-            for number, task in tasks.items():
-                if isinstance(task, Question):
-                    words[number] = session.value(task.name)
-                    answers[number] = task(words[number])
-                else:
-                    answers[number] = judged(session, task, lab)
-            ask_hidden(answers, tasks, hidden, session)
-    except Ended as error:
-        problem = str(error)
-    except Exception as error:  # a submission may return values made to break the judge
-        problem = f"its answers can't be judged: {type(error).__name__}"
+def run(result, cells, tasks, lab, hidden, start):
+    """The result with the answers that the submission gives.
+
+    A function that ends the process, or whose values break the judge, loses its own task: another
+    process is asked for the rest.
+
+    Args:
+        start: a function that returns a new ``Session``.
+    """
+    answers, words, left, ended = dict(result.answers), {}, [*tasks], ()
+    raised, problem = (), ""
+    for _ in range(PROCESSES):
+        session = start()  # outside of ``try``: a missing sandbox is not the submission's fault
+        has_run = False
+        try:
+            with session:
+                raised = errors_in(session.run(cells))
+                has_run = True
+                while left:
+                    answers[left[0]] = ask(session, tasks[left[0]], lab, words)
+                    left.pop(0)
+                ask_hidden(answers, tasks, hidden, session)
+                problem = ""
+                break
+        except Exception as error:
+            problem = reason_of(error)
+        if not has_run or not left:  # its cells, or a hidden check
+            break
+        number = left.pop(0)
+        hint = f"The check could not finish: {problem}."
+        answers[number] = Answer(number, tasks[number].name, INCORRECT, hint=hint)
+        ended = (*ended, f"task {number}: {problem}")
+    notes = (*result.notes, *ended, *raised)
     texts = {number: text for number, text in words.items() if isinstance(text, str)}
     return replace(result, answers=answers, problem=problem, notes=notes, words=texts)
+
+
+def reason_of(error):
+    """Why a submission gave no answer, as text."""
+    if isinstance(error, Ended):
+        return str(error)
+    return f"its answers can't be judged: {type(error).__name__}"  # values made to break the judge
+
+
+def ask(session, task, lab, words):
+    """The ``Answer`` to a visible check; what a student wrote goes into ``words``."""
+    if not isinstance(task, Question):
+        return judged(session, task, lab)
+    words[task.number] = session.value(task.name)
+    return task(words[task.number])
 
 
 def errors_in(errors):

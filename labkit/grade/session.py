@@ -107,7 +107,7 @@ def as_error(name, text):
     if (
         isinstance(kind, type)
         and issubclass(kind, Exception)
-        and not issubclass(kind, UnicodeError)
+        and not issubclass(kind, (UnicodeError, ExceptionGroup))  # which take other arguments
     ):
         return kind(text)
     return type(name if name.isidentifier() else "Error", (Exception,), {})(text)

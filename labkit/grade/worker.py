@@ -71,7 +71,11 @@ class Work:
 
 def as_reply(outcome):
     error = None if outcome.error is None else name_and_text(outcome.error)
-    return {"value": encode(outcome.value), "error": error, "changed": outcome.changed}
+    try:
+        value = encode(outcome.value)
+    except RecursionError:  # a list in itself
+        value = {"other": text_of(outcome.value)}
+    return {"value": value, "error": error, "changed": outcome.changed}
 
 
 def name_and_text(error):

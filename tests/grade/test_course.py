@@ -264,6 +264,14 @@ def test_copies_ignore_lines_of_lab():
     assert [pair[:2] for pair in report.copies(results)] == [("a", "b")]
 
 
+def test_a_class_of_copies_is_noticed():
+    done, none = make_answers(CORRECT, CORRECT), make_answers(NOT_ATTEMPTED, NOT_ATTEMPTED)
+    copied = [GradeResult(name, done, code=("a = 1",)) for name in "abc"]
+    untouched = [GradeResult(name, none, code=("the lab",)) for name in "defg"]
+    assert "3 notebooks have the same code" in report.near(copied + untouched[:2])
+    assert "same code" not in report.near(copied[:1] + untouched)
+
+
 def test_saved_result_is_loaded_unchanged(tmp_path):
     answers = make_answers(CORRECT, INCORRECT)
     result = GradeResult("a", answers, "", ("note",), {"9.2": "кот"}, ("x = 1",))

@@ -89,7 +89,7 @@ def test_attack_is_stopped_and_reported(graded, name):
     limits = replace(TIGHT, **SHORT_TIMES.get(name.split()[0], {}))
     result = graded(*cells, limits=limits)
     assert result.points == 0
-    assert reason is None or (result.problem and reason in result.problem)
+    assert reason is None or reason in (result.problem or result.notes[0])
 
 
 def test_submission_that_cannot_be_monitored_is_stopped(backend, graded, monkeypatch):
@@ -104,6 +104,34 @@ def test_reply_after_stop_is_discarded(backend):
         session.sandbox.ended = "took more memory"
         with pytest.raises(Ended, match="took more memory"):
             session.value("x")
+
+
+# What a function may do without a loss for the other task, in the order of the tasks.
+COSTLY = {
+    "exits": ("it ended its process", "import os\n    os._exit(0)"),
+    "aborts": ("it ended its process", "import os\n    os.abort()"),
+    "interrupts": ("it ended its process", "raise KeyboardInterrupt"),
+    "returns a list in itself": ("", "x = []\n    x.append(x)\n    return x"),
+    "raises a group": ("", "raise ExceptionGroup('a', [ValueError(1)])"),
+    "returns a deep list": ("", "for _ in range(500):\n        x = [x]\n    return x"),
+}
+
+
+@each(COSTLY, quick=1)
+def test_function_costs_its_own_task_alone(graded, name):
+    reason, code = COSTLY[name]
+    result = graded(f"def double(x):\n    {code}", "why = 'because it is so'")
+    assert (result.problem, result.points, result.answers["9.2"].passed) == ("", 1, True)
+    assert reason in result.answers["9.1"].hint and reason in "".join(result.notes)
+
+
+def test_hidden_check_runs_after_a_function_that_ended_its_process(graded, monkeypatch):
+    last = Task("9.3", "halve", ((1,),), lambda value: value / 2)
+    monkeypatch.setitem(TASKS, "9.3", last)
+    memorized = "def double(x):\n    return [2, 4, 6] if hasattr(x, 'shape') else 14"
+    exits = "import os\ndef halve(x):\n    os._exit(0)"
+    assert graded(memorized, exits, hidden=HIDDEN).points == 0
+    assert graded(GOOD, exits, hidden=HIDDEN).points == 2
 
 
 # Cells that must not stop grading: the correct answer after them counts.
