@@ -1,5 +1,7 @@
 """The checks of the labs: what a student is told, whatever the answer does."""
 
+from fractions import Fraction
+
 import jupyter_client
 import numpy as np
 import pytest
@@ -212,6 +214,9 @@ PARTS = Task(
         (ROOT, root, lambda value: abs(value) ** 0.5, "error"),
         (INTEGER, lambda n: np.ones(n, "uint8"), np.ones, "integer"),
         (ROW, np.ones, lambda n: np.ones(n + 1), "shape"),
+        (ROW, lambda n: [Fraction(1)] * n, lambda n: ["1"] * n, "neither a number"),
+        (ROW, lambda n: [1.0] * n, lambda n: np.ones(n, complex), "neither a number"),
+        (ROW, lambda n: [True] * n, lambda n: [b"1"] * n, "neither a number"),
         (STRICT_ROW, row, np.ones, "(1, 2)"),
         (PARTS, lambda n: n / 2, lambda n: n // 2, "value:"),
         (PARTS, lambda n: n / 2, lambda n: np.float64(n / 2), "kind: 'float64'"),
@@ -221,6 +226,18 @@ def test_results_are_compared(task, right, wrong, hint):
     assert task(right).passed
     answer = task(wrong)
     assert not answer.passed and hint in answer.hint
+
+
+def changes(value):
+    value["a"][0].sort()
+    return 1
+
+
+def test_arguments_of_any_kind_have_to_stay():
+    case = ({"a": ([2, 1.5], np.array([1, np.nan]), "text", float("nan"))},)
+    task = Task("9.2", "f", (case,), lambda value: 1)
+    assert task(lambda value: 1).passed
+    assert "Work on a copy" in task(changes).hint
 
 
 @pytest.mark.parametrize("wanted", [True, "seven", None])

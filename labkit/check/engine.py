@@ -186,7 +186,7 @@ class Task:
         if outcome.value is None:
             return "The function returns None. Does it end with a return?"
         if outcome.changed:
-            return "The function changes the arrays that it is given. Work on a copy."
+            return "The function changes what it is given. Work on a copy."
         return self.difference(outcome.value, wanted.value)
 
     def difference(self, got, wanted):
@@ -257,10 +257,15 @@ def equal(got, wanted):
 
 
 def same(after, before):
-    """Whether an argument is unchanged; only arrays are compared."""
-    if not isinstance(before, np.ndarray):
-        return True
-    return np.array_equal(after, before, equal_nan=np.issubdtype(before.dtype, np.floating))
+    """Whether an argument is unchanged; arrays, lists and dicts are compared."""
+    if isinstance(before, np.ndarray):
+        floating = np.issubdtype(before.dtype, np.floating)
+        return np.array_equal(after, before, equal_nan=floating)
+    if isinstance(before, dict):
+        return [*after] == [*before] and same([*after.values()], [*before.values()])
+    if isinstance(before, list | tuple):
+        return len(after) == len(before) and all(map(same, after, before))
+    return not isinstance(before, str | int | float) or after == before or before != before  # NaN
 
 
 # By name, because an error that comes out of a sandbox has its name alone.

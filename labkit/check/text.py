@@ -1,20 +1,32 @@
 """Values and calls as text that fits a screen, whatever a student's objects do."""
 
 import inspect
+from numbers import Real
 
 import numpy as np
 
 
 def as_array(value):
-    """A value as a NumPy array of numbers, or None."""
+    """A value as a NumPy array of real numbers, or None."""
     try:
+        if has_text(value):  # NumPy would read the number in it
+            return None
         if hasattr(value, "detach"):  # PyTorch
             value = value.detach().cpu()
         array = np.asarray(value)
+        if array.dtype.kind not in "biuf" and not all(isinstance(n, Real) for n in array.flat):
+            return None  # text, or complex numbers, which would lose a part; fractions are fine
         array.astype(float)
     except Exception:  # a student's own __array__; a number too large for a float
         return None
     return array
+
+
+def has_text(value):
+    """Whether a value is text or a list with text in it."""
+    if isinstance(value, list | tuple):
+        return any(map(has_text, value))
+    return isinstance(value, str | bytes)
 
 
 def call_text(name, function, case):

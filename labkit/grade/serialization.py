@@ -2,10 +2,11 @@
 
 import base64
 import io
+from fractions import Fraction
 
 import numpy as np
 
-MOST = 64 * 1024 * 1024  # bytes of one message
+MOST = 16 * 1024 * 1024  # bytes of one message
 
 
 def encode(value):
@@ -16,6 +17,8 @@ def encode(value):
         return {"number": float.__repr__(value)}
     if isinstance(value, int) and value.bit_length() < 1300:  # ``number`` refuses longer ones
         return {"number": int.__repr__(value)}
+    if isinstance(value, Fraction):
+        return {"number": float.__repr__(float(value))}
     if isinstance(value, tuple | list):
         kind = "tuple" if isinstance(value, tuple) else "list"
         return {kind: [encode(part) for part in value]}

@@ -8,10 +8,11 @@ import importlib
 import itertools
 import warnings
 
+import numpy as np
 import pytest
 
 from labkit.check import Task, handin
-from labkit.check.engine import source_of
+from labkit.check.engine import call, source_of
 from labkit.check.mistakes import Edit, Symptom
 
 LABS = ("data", "unet", "metrics", "training", "errors", "own", "skips")
@@ -37,6 +38,34 @@ def quiet():
 @each_task
 def test_the_reference_is_correct(task):
     assert task(task.reference).passed
+
+
+def with_numbers(value, change):
+    """A function's result with a change to each of its plain numbers and arrays."""
+    if isinstance(value, list | tuple):
+        return type(value)(with_numbers(part, change) for part in value)
+    if isinstance(value, dict):
+        return {name: with_numbers(part, change) for name, part in value.items()}
+    if isinstance(value, np.ndarray | np.generic | int | float) and not isinstance(value, bool):
+        return change(np.asarray(value))
+    return value
+
+
+numeric_tasks = [
+    param
+    for param in tasks()
+    if param.values[0].adapter is call
+    and param.values[0].name not in ("fits", "verdict")  # a truth value, and a text
+]
+
+
+@pytest.mark.parametrize("task", numeric_tasks)
+@pytest.mark.parametrize("kind", [str, complex])
+def test_numbers_of_another_kind_are_not_accepted(task, kind):
+    """NumPy reads numbers in text, and drops a part of complex ones."""
+    values = [outcome.value for outcome in task.outcomes(task.reference)]
+    changed = iter([with_numbers(value, lambda array: array.astype(kind)) for value in values])
+    assert not task(lambda *_: next(changed)).passed
 
 
 @each_task

@@ -2,6 +2,7 @@
 
 import enum
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -58,6 +59,10 @@ def test_unsupported_objects_become_text():
     assert isinstance(round_trip(object()), Other)
     assert repr(round_trip(np.array([object()]))).startswith("array([<object")
     assert repr(round_trip([Unruly()])) == "[something of type Unruly]"
+
+
+def test_fractions_become_floats():
+    assert round_trip([Fraction(1, 4)]) == [0.25]
 
 
 def test_integers_of_any_size_and_type():
