@@ -328,7 +328,7 @@ def grade_folder(options):
         print(f"No notebook has a task of --lab {options.lab}. Is it another lab?")
     if options.marks:
         path, absent = marks.fill(options.marks, options.column, result, options.output)
-        print(f"written {path}; not in it: {', '.join(absent) or 'nobody'}")
+        print(f"written {path}; without points: {', '.join(absent) or 'nobody'}")
 
 
 def write_autograder(options):

@@ -15,11 +15,12 @@ import time
 import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 NOTHING = "an empty folder"
-MOODLE = re.compile(r"(.+?)_(\d+)_assignsubmission_\w+")
-CANVAS = re.compile(r"(.+?)_(?:LATE_)?(\d+)_(\d+)_.*")
+MOODLE = re.compile(r"(.+?)_(\d+)_assignsubmission_.+")
+CANVAS = re.compile(r"(.+?)_(?:LATE_)?(\d+)_(?:(\d+)_.*|(?:text|link)\.html)")
 NOTEBOOK = re.compile(r"\.ipynb(\.(txt|json))?$", re.IGNORECASE)  # browsers add the second part
 # Russian words beside ASCII: no letter of another alphabet touches a Russian one.
 RUSSIAN = re.compile(r"(?!.*([a-z][а-яё]|[а-яё][a-z]))[\x00-\x7fа-яё№]*", re.IGNORECASE)
@@ -103,7 +104,7 @@ def in_folder(folder):
         if path.is_symlink() or not path.is_dir():
             files.append(File(name, path, path.lstat().st_mtime))
         elif not any(path.iterdir()):
-            files.append(File(name / NOTHING))
+            files.append(File(name / NOTHING, path))
     return files
 
 
@@ -115,8 +116,11 @@ def unpacked(packed, folder):
     """
     files, left = [], MOST_UNPACKED
     for number, entry in enumerate(packed.infolist()):
-        parts = [part for part in name_of(entry).split("/") if part not in ("", ".", "..")]
-        file = File(PurePosixPath(*parts, *[NOTHING] * entry.is_dir()))
+        name = name_of(entry)
+        parts = [part for part in name.split("/") if part not in ("", ".", "..")]
+        if not parts:
+            continue
+        file = File(PurePosixPath(*parts, *[NOTHING] * name.endswith("/")))
         if file.is_notebook:
             file = extracted(file, packed, entry, folder / f"{number}.ipynb")
             left -= file.path.stat().st_size if file.path else 0
@@ -146,11 +150,13 @@ def name_of(entry):
     """
     name = entry.filename
     if not entry.flag_bits & 0x800 and not name.isascii():
-        raw = name.encode("cp437")
-        russian = raw.decode("cp866")
         try:
+            raw = name.encode("cp437")
             name = raw.decode("utf-8")
+        except UnicodeEncodeError:  # the entry has a name in Unicode as well
+            pass
         except UnicodeDecodeError:
+            russian = raw.decode("cp866")
             name = russian if RUSSIAN.fullmatch(russian) else name
     return name.replace("\\", "/")
 
@@ -163,16 +169,21 @@ def submissions(files):
 
     Of several notebooks, the last modified one counts. Raises ValueError if no file is a notebook.
     """
+    every = files
     files = [file for file in files if not any(map(left_out, file.name.parts))]
     if not any(file.is_notebook for file in files):
         raise ValueError("there is no notebook (.ipynb) among the submissions")
     canvas, around = is_canvas(files), folders_around(files)
-    moodle = any(MOODLE.fullmatch(part) for file in files for part in file.name.parts[:-1])
+    moodle = any(MOODLE.fullmatch(part) for file in files for part in file.name.parts)
     by_student = {}
     for file in files:
         beside = moodle and len(file.name.parts) == 1  # of the teacher, next to students' folders
-        if file.is_notebook or not beside:
+        if file.is_notebook or not beside or MOODLE.fullmatch(file.name.name):
             by_student.setdefault(student_of(file.name, around, canvas), []).append(file)
+    for file in every:  # whoever has nothing but hidden files has a line as well
+        folders = [*takewhile(lambda part: not left_out(part), file.name.parts[:-1])]
+        if len(folders) > around and not canvas:
+            by_student.setdefault(student_of(file.name, around), [])
     return [submission(*student, handed_in) for student, handed_in in sorted(by_student.items())]
 
 
@@ -180,7 +191,7 @@ def submission(student, id, files):
     """The ``Submission`` of a student who handed in these files."""
     notebooks = [file for file in files if file.is_notebook]
     if not notebooks:
-        names = ", ".join(file.name.name for file in files)[:200]
+        names = ", ".join(file.name.name for file in files)[:200] or "hidden files"
         return Submission(student, None, id, problem=f"no notebook (.ipynb), but {names}")
     last, *others = sorted(notebooks, key=lambda file: (file.changed, file.name), reverse=True)
     return Submission(
@@ -199,7 +210,7 @@ def is_canvas(files):
     Dates in file names look alike, but are not in all of them, or are equal.
     """
     matches = [CANVAS.fullmatch(file.name.name) for file in files]
-    numbers = [match and match[3] for match in matches]
+    numbers = [match[3] for match in matches if match and match[3]]
     return all(matches) and len(set(numbers)) == len(numbers)
 
 
@@ -220,7 +231,7 @@ def student_of(name, around=0, canvas=False):
         around: the number of its first folders to ignore.
         canvas: whether the export is of Canvas.
     """
-    for part in name.parts[:-1]:
+    for part in name.parts:  # Moodle can also put it into the names of files
         if match := MOODLE.fullmatch(part):
             return match[1].strip(), match[2]
     if canvas:

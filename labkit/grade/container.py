@@ -25,6 +25,9 @@ from labkit.grade.process import ENDED, PACKAGE, SETTINGS, Limits, Process, pope
 LABEL = "labkit-grade"
 PRIVATE = "/private"  # the private folder inside
 KILLED = 128 + 9  # the exit status of a shell whose command was killed
+# Engines pass these on, which may contain a password.
+PROXIES = [f"{name}_proxy" for name in ("http", "https", "ftp", "no", "all")]
+PROXIES += [name.upper() for name in PROXIES]
 FILES = 256  # open files of a process
 # In the order of preference. The second is for machines whose control groups are of both versions.
 ENGINES = (
@@ -76,8 +79,9 @@ def check(engine):
         raise Unsafe("it is not installed")
     if has_image(engine):
         make_image(engine)
-    # Stopped containers remain if a grader is killed.
-    call(engine, "container", "prune", "--force", "--filter", f"label={LABEL}")
+    # Stopped containers remain if a grader is killed. Young ones may be another grader's.
+    old = ("--filter", f"label={LABEL}", "--filter", "until=1h")
+    call(engine, "container", "prune", "--force", *old)
     name, limits = new_name(), Limits()
     with new_root() as folder:
         result = call(*command(engine, name, limits, folder, "-c", "import labkit.grade.worker"))
@@ -87,8 +91,9 @@ def check(engine):
 
 
 def call(engine, *words, **options):
-    """The result of a command of the engine, with its output as text."""
-    return subprocess.run([*engine, *words], capture_output=True, text=True, **options)
+    """The result of a command of the engine, with its output as text; Ctrl+C does not reach it."""
+    options |= {"capture_output": True, "text": True, "start_new_session": True}
+    return subprocess.run([*engine, *words], **options)
 
 
 def command(engine, name, limits, folder, *arguments):
@@ -102,6 +107,7 @@ def command(engine, name, limits, folder, *arguments):
         *arguments: of Python.
     """
     words = ["run", "--interactive", "--name", name, "--label", LABEL, "--stop-timeout", "0"]
+    words += ["--log-driver", "none"]  # else its output would fill this machine's disk
     words += ["--network", "none", "--read-only", "--cap-drop", "ALL", "--ipc", "private"]
     words += ["--security-opt", "no-new-privileges", "--user", str(next(USERS))]
     memory = str(limits.memory + 2 * limits.disk)  # files in memory count
@@ -114,7 +120,7 @@ def command(engine, name, limits, folder, *arguments):
     words += ["--tmpfs", f"{PRIVATE}:size={limits.disk},mode=1777"]
     words += ["--cpu-shares", "512"]  # the grader has priority
     image = has_image(engine)
-    settings = SETTINGS | dict.fromkeys(("HOME", "TMPDIR"), PRIVATE)
+    settings = SETTINGS | dict.fromkeys(("HOME", "TMPDIR"), PRIVATE) | dict.fromkeys(PROXIES, "")
     settings["PYTHONPATH"] = "/course" if image else str(PACKAGE.parent)
     for key, value in settings.items():
         words += ["--env", f"{key}={value}"]
@@ -220,7 +226,7 @@ class Container(Process):
         if computed is not None:
             if computed > self.limits.cpu_seconds:
                 return f"computed for longer than {self.limits.cpu_seconds:g} s"
-            if computed > self.computed + 0.01 * (now - self.active) + 0.01:
+            if not self.asked or computed > self.computed + 0.01 * (now - self.active) + 0.01:
                 self.computed, self.active = computed, now
             if now - self.active > self.limits.idle:
                 return f"waited for {self.limits.idle:g} s without computing"

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from labkit.check.answer import Answer
 from labkit.grade import collect, report
 from labkit.grade.container import select_backend
-from labkit.grade.grader import GradeResult, fingerprint, grade
+from labkit.grade.grader import UNFINISHED, GradeResult, fingerprint, grade
 from labkit.grade.process import ENDED, Limits, Process
 from labkit.grade.tasks import hidden_tasks, tasks_of
 
@@ -41,7 +41,7 @@ def grade_class(source, lab, to, hidden=None, jobs=2, limits=Limits(), no_sandbo
     cache = Path(to) / "kept"
     cache.mkdir(parents=True, exist_ok=True)
     with collect.opened(source) as exported:
-        submissions = collect.submissions(exported)
+        submissions = collect.submissions([file for file in exported if not within(file, to)])
         files = [cache / f"{fingerprint(s, lab, hidden)}.json" for s in submissions]
         by_file = dict(zip(files, submissions, strict=True))  # equal notebooks are graded once
 
@@ -57,6 +57,11 @@ def grade_class(source, lab, to, hidden=None, jobs=2, limits=Limits(), no_sandbo
     results = [named(graded[f], s) for f, s in zip(files, submissions, strict=True)]
     report.write(results, tasks, to)
     return results
+
+
+def within(file, folder):
+    """Whether a file of the source is in the folder of results."""
+    return bool(file.path) and file.path.resolve().is_relative_to(Path(folder).resolve())
 
 
 def in_parallel(action, values, jobs):
@@ -87,7 +92,7 @@ def save(file, result):
 
     A result with a problem is not saved: a busy machine may have caused it.
     """
-    if result.problem:
+    if result.problem or any(a.hint.startswith(UNFINISHED) for a in result.answers.values()):
         return result
     partial = file.with_suffix(".new")
     partial.write_text(json.dumps(asdict(result)), encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from labkit.check.answer import INCORRECT, NOT_ATTEMPTED, Answer, open_task
 from labkit.check.question import Question
-from labkit.grade.collect import Unreadable, code_cells
+from labkit.grade.collect import MOST, Unreadable, code_cells
 from labkit.grade.container import Container
 from labkit.grade.process import Limits
 from labkit.grade.session import Ended, Session
@@ -19,6 +19,7 @@ from labkit.grade.tasks import tasks_of, withheld
 PEEKING = re.compile(
     r"\.(reference|mistakes|mutant|verdict)\b|source_of|labkit\.grade|getsource|get_objects"
 )
+UNFINISHED = "The check could not finish"
 PROCESSES = 4  # of one submission, if its functions end them
 NAMED = 3  # cells that raised, which the notes name
 
@@ -86,7 +87,7 @@ def run(result, cells, tasks, lab, hidden, start):
         start: a function that returns a new ``Session``.
     """
     answers, words, left, ended = dict(result.answers), {}, [*tasks], ()
-    raised, problem = (), ""
+    raised, problem, visible = (), "", {}
     for _ in range(PROCESSES):
         session = start()  # outside of ``try``: a missing sandbox is not the submission's fault
         has_run = False
@@ -95,9 +96,12 @@ def run(result, cells, tasks, lab, hidden, start):
                 raised = errors_in(session.run(cells))
                 has_run = True
                 while left:
-                    answers[left[0]] = ask(session, tasks[left[0]], lab, words)
+                    number, answer = left[0], ask(session, tasks[left[0]], lab, words)
+                    if number in hidden and answer.passed:
+                        visible[number], answer = answer, withheld(tasks[number])
+                    answers[number] = answer
                     left.pop(0)
-                ask_hidden(answers, tasks, hidden, session)
+                ask_hidden(answers, visible, tasks, hidden, session)
                 problem = ""
                 break
         except Exception as error:
@@ -105,7 +109,7 @@ def run(result, cells, tasks, lab, hidden, start):
         if not has_run or not left:  # its cells, or a hidden check
             break
         number = left.pop(0)
-        hint = f"The check could not finish: {problem}."
+        hint = f"{UNFINISHED}: {problem}."
         answers[number] = Answer(number, tasks[number].name, INCORRECT, hint=hint)
         ended = (*ended, f"task {number}: {problem}")
     notes = (*result.notes, *ended, *raised)
@@ -144,14 +148,12 @@ def judged(session, task, lab):
     return task.verdict(session.outcomes(task.name, task, lab))
 
 
-def ask_hidden(answers, tasks, hidden, session):
-    """Withhold answers that pass only the visible check.
+def ask_hidden(answers, visible, tasks, hidden, session):
+    """Give back the answers that pass the hidden check too, of those that pass the visible one.
 
-    Runs last, so that a notebook that stores hidden cases cannot show them in the report. Answers
-    are withheld first, because the notebook may end before its hidden check.
+    They were withheld, because the notebook may end before its hidden check. It runs last, so that
+    a notebook that stores hidden cases cannot show them in the report.
     """
-    visible = {number: answers[number] for number in hidden if answers[number].passed}
-    answers.update({number: withheld(tasks[number]) for number in visible})
     for number, answer in visible.items():
         if hidden[number].verdict(session.outcomes(tasks[number].name, hidden[number])).passed:
             answers[number] = answer
@@ -166,5 +168,16 @@ def fingerprint(submission, lab, hidden_file=None):
     files += [Path(hidden_file)] if hidden_file else []
     digest = hashlib.sha256(f"{lab} {submission.problem}".encode())
     for file in sorted(files):
-        digest.update(file.read_bytes() if file.is_file() and not file.is_symlink() else b"-")
+        digest.update(beginning(file))
     return digest.hexdigest()[:16]
+
+
+def beginning(file):
+    """The bytes of a file, as many as a notebook may have; b"-" if it can't be read."""
+    try:
+        if file.is_symlink() or not file.is_file():
+            return b"-"
+        with open(file, "rb") as opened:
+            return opened.read(MOST)
+    except OSError:
+        return b"-"

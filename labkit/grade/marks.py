@@ -15,15 +15,17 @@ def fill(file, column, results, folder):
         file: Moodle's grading worksheet, or an export of Canvas's gradebook.
         column: the title of the column, such as "Grade".
         results: a ``GradeResult`` for each student.
-        folder: for the copy, which has the same name.
+        folder: for the copy, whose name begins with "marks-".
 
     Returns:
-        The path of the copy, and the students who are in no row.
+        The path of the copy, and the students without points in it: they are in no row, or their
+        notebook had a problem, and a mark that was there stays.
 
     Raises:
         ValueError: if the file has no such column, or no row of any student.
     """
     by_id = {result.id: result for result in results if result.id}
+    marked = set()
     with open(file, encoding="utf-8-sig", newline="") as source:
         text = source.read()
     separator = max(",;\t", key=text.partition("\n")[0].count)
@@ -38,12 +40,12 @@ def fill(file, column, results, folder):
     if by_id.keys().isdisjoint(ids):
         raise ValueError(f"{file} has no row with the id of a student who handed in")
     for id, row in zip(ids, rows[1:], strict=True):
-        if id in by_id:
+        if id in by_id and place < len(row) and not by_id[id].problem:
             row[place] = by_id[id].points
-    path = Path(folder) / Path(file).name
+            marked.add(id)
+    path = Path(folder) / f"marks-{Path(file).name}"
     with open(path, "w", encoding="utf-8", newline="") as copy:
         csv.writer(copy, delimiter=separator).writerows(rows)
-    marked = by_id.keys() & set(ids)
     return path, [result.student for result in results if result.id not in marked]
 
 

@@ -59,6 +59,7 @@ class Process:
     """
 
     running = set()  # all of them, so that an interrupted grader can end them
+    asked = False  # whether the grader waits for it, or it for the grader
 
     def __init__(self, module, limits=Limits()):
         self.limits, self.ended, self.started = limits, None, time.monotonic()

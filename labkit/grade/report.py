@@ -7,6 +7,7 @@ import csv
 import html
 import json
 import re
+import shutil
 import statistics
 from collections import Counter
 from itertools import combinations
@@ -27,7 +28,7 @@ td { vertical-align: top; } .scroll { overflow-x: auto; }
 """
 # Where a spreadsheet would begin to read a formula: at the start of a cell, or after a semicolon,
 # which separates cells in many countries. Full-width signs count in East Asian versions.
-FORMULA = re.compile(r"(^|;)(?=\s*[=+\-@＝＋－＠])")
+FORMULA = re.compile(r'(^|;)(?=[\s"]*[=+\-@＝＋－＠])')
 CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -50,8 +51,9 @@ def write(results, tasks, folder):
     text = json.dumps(grades, ensure_ascii=False, indent=1)
     (folder / "grades.json").write_text(text, **replace)
     (folder / "report.html").write_text(page(results, tasks), **replace)
+    shutil.rmtree(folder / "feedback", ignore_errors=True)  # names may change with late work
+    (folder / "feedback").mkdir()
     for name, result in zip(file_names(results), results, strict=True):
-        (folder / "feedback").mkdir(exist_ok=True)
         alone = document(result.student, feedback(result))
         (folder / "feedback" / f"{name}.html").write_text(alone, **replace)
 
@@ -78,8 +80,9 @@ def file_names(results):
     names = []
     for number, result in enumerate(results, start=1):
         name = " ".join(re.findall(r"\w+", f"{result.student} {result.id}"))[:60]
-        taken = {other.casefold() for other in names}
-        names.append(name if name and name.casefold() not in taken else f"{name} {number}".strip())
+        while not name or name.casefold() in {other.casefold() for other in names}:
+            name = f"{name} {number}".strip()
+        names.append(name)
     return names
 
 
@@ -90,12 +93,12 @@ def copies(results):
     """
     counts = Counter(line for result in results for line in result.code)
     limit = max(2, len(results) / 2)
-    own_lines = {
-        result.student: {line for line in result.code if counts[line] <= limit}
+    own_lines = [
+        (result.student, {line for line in result.code if counts[line] <= limit})
         for result in results
-    }
+    ]
     pairs = []
-    for (first, lines), (second, other_lines) in combinations(own_lines.items(), 2):
+    for (first, lines), (second, other_lines) in combinations(own_lines, 2):
         share = len(lines & other_lines) / max(1, len(lines | other_lines))
         if min(len(lines), len(other_lines)) >= 5 and share >= NEAR:
             pairs.append((first, second, share))

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
-MOST = 16 * 1024 * 1024  # bytes of one message
+MOST = 2 * 1024 * 1024  # bytes of one message; the largest right one has 9 kB
 
 
 def encode(value):

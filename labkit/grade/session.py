@@ -69,6 +69,7 @@ class Session:
     def ask(self, do, **request):
         """Send a request and return its reply, which is untrusted."""
         process = self.sandbox.process
+        self.sandbox.asked = True
         try:
             process.stdin.write(json.dumps({"do": do, **request}).encode() + b"\n")
             process.stdin.flush()
@@ -80,6 +81,8 @@ class Session:
             return json.loads(line)
         except (OSError, ValueError, RecursionError) as error:
             raise Ended(self.why()) from error
+        finally:
+            self.sandbox.asked = False
 
     def why(self):
         """End the sandbox and return the reason for a missing reply."""

@@ -93,7 +93,19 @@ def test_canvas_is_recognized_if_all_names_and_numbers_fit():
     assert students_of(*canvas) == [("kim", "3"), ("lee", "4711"), ("poe", "4712")]
     dates = ["lee_2026_11_27_lab.ipynb", "poe_2026_11_28_lab.ipynb"]
     assert students_of(*dates) == [("lee_2026_11_27_lab", ""), ("poe_2026_11_28_lab", "")]
+    text = "poe_LATE_4712_text.html"  # instead of a file
+    assert students_of(canvas[0], text) == [("lee", "4711"), ("poe", "4712")]
     assert students_of(canvas[0], "kim.ipynb") == [("kim", ""), ("lee_4711_99881_lab", "")]
+
+
+def test_moodle_without_folders_is_recognized():
+    names = ["Ann Lee_77_assignsubmission_file_lab.ipynb", "Ben_8_assignsubmission_file_a.pdf"]
+    assert students_of(*names) == [("Ann Lee", "77"), ("Ben", "8")]
+
+
+def test_whoever_has_only_hidden_files_has_a_row():
+    hidden = ["Ann/.ipynb", "Eve/.ipynb_checkpoints/lab.ipynb", "__MACOSX/Zoe/._lab.ipynb"]
+    assert students_of("Ben/lab.ipynb", *hidden) == [("Ann", ""), ("Ben", ""), ("Eve", "")]
 
 
 def test_two_students_of_one_name_are_two():
@@ -224,6 +236,18 @@ def test_damaged_entry_of_a_zip_is_the_problem_of_its_student(zipped, field, val
         found = {one.student: one.problem for one in collect.submissions(files)}
     assert found["Ann"] == "" and reason in found["Ben"] and bool(found["Ben"]) == bool(reason)
     assert "an empty folder" in found["Emil"]
+
+
+def test_strange_names_in_a_zip_stop_nothing(zipped):
+    names = "class\\", "class\\Ann\\lab.ipynb", "class\\Ben\\lab.ipynb", "..", "\\"
+    with collect.opened(zipped(dict.fromkeys(names, 2026))) as files:
+        assert [one.student for one in collect.submissions(files)] == ["Ann", "Ben"]
+
+
+def test_name_that_is_no_cp437_is_kept():
+    entry = zipfile.ZipInfo("Ann/lab.ipynb")
+    entry.filename = "Иван/lab.ipynb"  # as newer versions of zipfile read a name in Unicode
+    assert collect.name_of(entry) == "Иван/lab.ipynb"
 
 
 def test_damaged_zip_raises(zipped):

@@ -218,6 +218,7 @@ def test_a_class_of_another_lab_is_noticed():
         ("  -1", "'  -1"),
         ("x;=A1;y", "x;'=A1;y"),
         ("＝A1", "'＝A1"),
+        ('x;"=1+1;y', "x;'\"=1+1;y"),
         ("a\x00\n=A1", "a =A1"),
         ("Anna-Maria", "Anna-Maria"),
         (3, 3),
@@ -262,6 +263,33 @@ def test_copies_ignore_lines_of_lab():
     codes = {"a": lab + copied, "b": lab + copied + ("x = 1",), "c": lab + other, "d": lab}
     results = [GradeResult(name, {}, code=code) for name, code in (codes | {"e": lab}).items()]
     assert [pair[:2] for pair in report.copies(results)] == [("a", "b")]
+
+
+def test_names_of_feedback_never_meet():
+    results = [GradeResult(name, {}) for name in ("Ann", "Ann 3", "Ann-", "", "ann")]
+    names = [name.casefold() for name in report.file_names(results)]
+    assert len(set(names)) == 5 and all(names)
+
+
+def test_copies_of_two_students_of_one_name_are_found():
+    code = tuple(f"a {n}" for n in range(10))
+    results = [GradeResult("Ann", {}, code=code, id=id) for id in "12"]
+    others = [GradeResult(name, {}, code=(name,)) for name in "bcd"]
+    assert [pair[:2] for pair in report.copies(results + others)] == [("Ann", "Ann")]
+
+
+def test_unfinished_task_is_tried_again(tmp_path):
+    answers = make_answers(INCORRECT, CORRECT, f"{grader.UNFINISHED}: took longer than 900 s.")
+    course.save(tmp_path / "x.json", GradeResult("a", answers))
+    assert course.load(tmp_path / "x.json") is None
+
+
+def test_results_inside_the_class_are_no_submissions(graded, write, tmp_path):
+    write(GOOD, name="a.ipynb")
+    for _ in range(2):
+        output = tmp_path / "class" / "graded"
+        results = course.grade_class(tmp_path / "class", None, output)
+        assert [result.student for result in results] == ["a"]
 
 
 def test_a_class_of_copies_is_noticed():

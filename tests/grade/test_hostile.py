@@ -125,6 +125,25 @@ def test_function_costs_its_own_task_alone(graded, name):
     assert reason in result.answers["9.1"].hint and reason in "".join(result.notes)
 
 
+@pytest.mark.slow
+def test_function_that_only_ends_processes_does_not_avoid_hidden_checks(graded, monkeypatch):
+    """Nor do cells that end every process but the first."""
+    for number in range(3, 7):
+        last = Task(f"9.{number}", f"exits{number}", ((1,),), lambda value: value)
+        monkeypatch.setitem(TASKS, f"9.{number}", last)
+    memorized = "def double(x):\n    return [2, 4, 6] if hasattr(x, 'shape') else 14"
+    exits = "import os\ndef exits3(x):\n    os._exit(0)\nexits4 = exits5 = exits6 = exits3"
+    assert graded(memorized, exits, hidden=HIDDEN).points == 0
+
+
+@pytest.mark.slow
+def test_time_in_which_the_grader_works_is_not_idle(backend):
+    with Session(Limits(idle=2), backend) as session:
+        assert session.run(["x = 1"]) == [None]
+        time.sleep(5)
+        assert session.value("x") == 1
+
+
 def test_hidden_check_runs_after_a_function_that_ended_its_process(graded, monkeypatch):
     last = Task("9.3", "halve", ((1,),), lambda value: value / 2)
     monkeypatch.setitem(TASKS, "9.3", last)
@@ -321,10 +340,11 @@ made(-1 if done.returncode else 0)
 
 
 def test_environment_is_hidden(graded, monkeypatch):
-    monkeypatch.setenv("TEACHERS_TOKEN", "secret")
+    for name in ("TEACHERS_TOKEN", "HTTPS_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://teacher:secret@proxy:3128")
     first = "open('/proc/1/environ', errors='replace').read()"  # of the container's first process
-    result = graded(f"import os\nwhy = ' '.join(os.environ) + {first}")
-    assert "LABKIT_PROFILE" in result.words["9.2"] and "TEACHERS" not in result.words["9.2"]
+    seen = graded(f"import os\nwhy = str(dict(os.environ)) + {first}").words["9.2"]
+    assert "LABKIT_PROFILE" in seen and "TEACHERS" not in seen and "secret" not in seen
 
 
 # --- cheating -------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Points in the CSV of a learning platform."""
 
 import csv
+from dataclasses import replace
 
 import pytest
 
@@ -39,13 +40,22 @@ def test_points_go_to_the_rows_of_their_students(tmp_path, text, column, points)
     folder.mkdir()
     file.write_text(text, encoding="utf-8")
     path, absent = marks.fill(file, column, RESULTS, folder)
-    assert absent == ["Eve"]
+    assert absent == ["Eve"] and path.name == "marks-marks.csv" and file.read_text("utf-8") == text
     separator = ";" if text == CANVAS else ","
     with open(path, encoding="utf-8", newline="") as copy:
         rows = list(csv.DictReader(copy, delimiter=separator))
     assert [row[column] for row in rows] == points
     before = list(csv.DictReader(text.lstrip("\ufeff").splitlines(), delimiter=separator))
     assert [row | {column: ""} for row in rows] == [row | {column: ""} for row in before]
+
+
+def test_a_mark_stays_where_the_notebook_had_a_problem(tmp_path):
+    file = tmp_path / "worksheet.csv"
+    file.write_text(MOODLE + "Participant 5\n", encoding="utf-8")
+    short, stuck = result("Dan", "5", 1), replace(RESULTS[0], problem="took longer than 900 s")
+    path, absent = marks.fill(file, "Grade", [short, stuck, RESULTS[1]], tmp_path)
+    assert absent == ["Dan", "Ann"]
+    assert "Participant 4711,Ann,5,6" in path.read_text("utf-8")
 
 
 @pytest.mark.parametrize(
