@@ -1,5 +1,7 @@
 """The script of the page "Try it on your photo", and what happens without npm."""
 
+import os
+
 import photo
 import pytest
 
@@ -18,6 +20,7 @@ def test_without_npm_the_book_is_built_without_the_script(monkeypatch, capsys):
     assert "npm is not installed" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the program in its place is a shell script")
 def test_a_failure_of_npm_is_said(tmp_path, monkeypatch, capsys):
     npm = tmp_path / "npm"
     npm.write_text('#!/bin/sh\ntest -f package-lock.json && echo "no network, $1" >&2\nexit 1\n')
