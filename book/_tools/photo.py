@@ -68,7 +68,8 @@ def no_runtime():
         return "npm is not installed."
     for file in PACKAGES:
         shutil.copy(file, FOLDER)
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0"]
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    command += ["--fetch-retries=0", "--fetch-timeout=60000"]  # milliseconds
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, encoding="utf-8")
     if done.returncode:
         return f"npm failed. {done.stderr.strip()}"
