@@ -79,6 +79,7 @@ def course(course_root, monkeypatch):
     for name in ("one", "two"):
         write_notebook(paths.BOOK / f"{name}.ipynb", f"# Chapter {name}\n\n{MORE}")
     monkeypatch.setattr(build.labs, "main", lambda names: None)
+    monkeypatch.setattr(build.photo, "make", lambda: None)
     monkeypatch.chdir(course_root)
     return course_root
 
