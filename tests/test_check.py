@@ -191,14 +191,13 @@ def root(value):
     return value**0.5
 
 
-def row(n):
-    return np.ones((1, n))
+def column(n):
+    return np.ones((n, 1))
 
 
 ROOT = Task("9.2", "root", ((4,), (-1,)), root)
-INTEGER = Task("9.2", "ones", ((2,),), lambda n: np.ones(n, int), integer=True)
-ROW = Task("9.2", "row", ((2,),), row)
-STRICT_ROW = Task("9.2", "row", ((2,),), row, strict=True)
+COLUMN = Task("9.2", "column", ((2,),), column)
+STRICT_COLUMN = Task("9.2", "column", ((2,),), column, strict=True)
 PARTS = Task(
     "9.2",
     "halve",
@@ -212,14 +211,13 @@ PARTS = Task(
     ("task", "right", "wrong", "hint"),
     [
         (ROOT, root, lambda value: abs(value) ** 0.5, "error"),
-        (INTEGER, lambda n: np.ones(n, "uint8"), np.ones, "integer"),
-        (ROW, np.ones, lambda n: np.ones(n + 1), "shape"),
-        (ROW, lambda n: [Fraction(1)] * n, lambda n: ["1"] * n, "neither a number"),
-        (ROW, lambda n: [1.0] * n, lambda n: np.ones(n, complex), "neither a number"),
-        (ROW, lambda n: [True] * n, lambda n: [b"1"] * n, "neither a number"),
-        (STRICT_ROW, row, np.ones, "(1, 2)"),
+        (COLUMN, np.ones, lambda n: np.ones(n + 1), "shape"),
+        (COLUMN, lambda n: [Fraction(1)] * n, lambda n: ["1"] * n, "neither a number"),
+        (COLUMN, lambda n: [1.0] * n, lambda n: np.ones(n, complex), "neither a number"),
+        (COLUMN, lambda n: [True] * n, lambda n: [b"1"] * n, "neither a number"),
+        (STRICT_COLUMN, column, np.ones, "(2, 1)"),
         (PARTS, lambda n: n / 2, lambda n: n // 2, "value:"),
-        (PARTS, lambda n: n / 2, lambda n: np.float64(n / 2), "kind: 'float64'"),
+        (PARTS, lambda n: n / 2, lambda n: np.float64(n / 2), "not 'float64'"),
     ],
 )
 def test_results_are_compared(task, right, wrong, hint):

@@ -317,6 +317,7 @@ MANY = make_masks((5, 2), (0, 0), (1, 9), (4, 4), (12, 4), (3, 0), (0, 16), (8, 
         (MANY, 1, 0.1, 0.9),
         (MANY, 2),
     ),
+    strict=True,
     mistakes=(
         *edits("""
             shares < lowest => shares <= lowest
@@ -333,6 +334,10 @@ MANY = make_masks((5, 2), (0, 0), (1, 9), (4, 4), (12, 4), (3, 0), (0, 16), (8, 
                 Only highest is used. A share below lowest is suspicious as well.
             np.mean => np.sum
                 Pixel counts are compared with limits that are shares. Divide by all pixels.
+            np.flatnonzero(outside) => np.argwhere(outside)
+                The shape is [n, 1]. Return a one-dimensional array.
+            np.flatnonzero(outside) => np.flatnonzero(outside)[np.newaxis]
+                The shape is [1, n]. np.where returns a tuple with one array for each axis.
             np.flatnonzero(outside) => outside
                 These are booleans, one for each mask. Return indices.
             np.flatnonzero(outside) => np.sum(outside)

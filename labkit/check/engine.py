@@ -46,8 +46,8 @@ class Task:
         adapter: what is compared is ``adapter(function, *case)``, for the student's function and
             the reference alike; by default the function is called. A dict or a tuple is compared
             part by part.
-        integer: the result must have an integer type.
-        strict: axes of length 1 count; else they are dropped before the comparison.
+        strict: axes of length 1 at the end count; else they are dropped before the comparison, as a
+            mask is ``[H, W]`` or ``[H, W, 1]``.
         tolerance: relative and absolute.
     """
 
@@ -57,7 +57,6 @@ class Task:
     reference: Callable | None = None
     mistakes: tuple = ()
     adapter: Callable = call
-    integer: bool = False
     strict: bool = False
     tolerance: float = 1e-4
     _outcomes: dict = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -199,22 +198,22 @@ class Task:
         if isinstance(wanted, dict):
             return self.difference_of_parts(got, wanted)
         if isinstance(wanted, str | bool | type(None)):
-            return None if equal(got, wanted) else f"{short(got)} is not {short(wanted)}."
+            return None if equal(got, wanted) else "Work out the tried case by hand."
         got, wanted = as_array(got), as_array(wanted)
         if got is None:
             return "The result is neither a number nor an array of numbers."
         if not self.strict:
-            got, wanted = np.squeeze(got), np.squeeze(wanted)
+            got, wanted = without_last_axes(got), without_last_axes(wanted)
         if got.shape != wanted.shape:
             return f"The shape is {got.shape}, and {wanted.shape} is expected."
-        integer = self.integer and np.issubdtype(wanted.dtype, np.integer)
-        if integer and not np.issubdtype(got.dtype, np.integer):
-            return f"The values are {got.dtype}: labels need an integer type, such as uint8."
         near = {"rtol": self.tolerance, "atol": self.tolerance, "equal_nan": True}
         if np.allclose(got.astype(float), wanted.astype(float), **near):
             return None
         if np.isnan(got.astype(float)).any():
-            return "The result contains NaN, which is what 0 / 0 gives."
+            return (
+                "The result contains NaN: from a division of 0 by 0, infinity minus infinity, the "
+                "logarithm of a negative number, or a NaN in what is given."
+            )
         return "The shape is right, the values are not. Work out the tried case by hand."
 
     def difference_of_parts(self, got, wanted):
@@ -223,7 +222,9 @@ class Task:
             return f"A dict with {', '.join(map(repr, wanted))} has to be returned."
         for name, part in wanted.items():
             if difference := self.difference(got[name], part):
-                return f"{name}: {difference}"
+                plain = isinstance(part, str | bool)
+                text = f"{short(part)} is expected, not {short(got[name])}."
+                return f"{name}: {text if plain else difference}"
         return None
 
 
@@ -248,9 +249,18 @@ def source_of(reference):
     return "\n".join(source.splitlines()[ast.parse(source).body[0].lineno - 1 :])
 
 
+def without_last_axes(array):
+    """An array without the axes of length 1 at its end."""
+    while array.shape[-1:] == (1,):
+        array = array[..., 0]
+    return array
+
+
 def equal(got, wanted):
-    """Whether a value is this text, truth value or None."""
+    """Whether a value is this truth value or None, or this text, however it is spaced."""
     try:
+        if isinstance(wanted, str):
+            got, wanted = (" ".join(text.lower().split()).rstrip(".") for text in (got, wanted))
         return bool(got == wanted)
     except Exception:  # an array of several values has no truth value
         return False
@@ -272,6 +282,7 @@ def same(after, before):
 ERROR_HINTS = {
     "TypeError": "Compare the function's parameters, and their types, with those of the task.",
     "NameError": "A name is not defined inside the function. Is it spelled correctly and imported?",
+    "AxisError": "The array has fewer axes. Print its shape.",
     "IndexError": "An index is out of range. Print the array's shape.",
     "AttributeError": "Something has another type than you expect. Print its type.",
     "ZeroDivisionError": "What should be returned when the divisor is 0?",

@@ -13,6 +13,7 @@ from labkit.check.mistakes import (
     SWAPPED_PAIR,
     TOO_LARGE_BY_ONE,
     edits,
+    instead,
     result,
 )
 from labkit.check.question import Question
@@ -56,7 +57,12 @@ BORDER_AS_PET = "The border counts as pet here. Only class 0 is the pet."
 
 @task(
     "7.1",
-    cases=((HALF, HALF_PRED), (MIXED, MIXED_PRED), (filled(400, 280), filled(300, 300))),
+    cases=(
+        (HALF, HALF_PRED),
+        (MIXED, MIXED_PRED),
+        (filled(400, 280), filled(300, 300)),
+        (filled(1, 1, 0), filled(1, 0, 1)),
+    ),
     strict=True,
     mistakes=(
         *edits(f"""
@@ -196,6 +202,8 @@ IGNORES_SEED = "the same interval for every seed"
 IGNORES_BOTH = "the same interval for every seed and number of draws"
 IGNORES_DRAWS = "limits that do not depend on the number of draws"
 RANDOM_SEED = "a different interval each time, with the same seed"
+ONE_SAMPLE = "two equal limits, which are not the mean"
+DRAWS_NAN = "other limits without the NaN values"
 
 
 def numbers_or_fault(function, values, seed, draws):
@@ -203,6 +211,7 @@ def numbers_or_fault(function, values, seed, draws):
     numbers = as_tuple(function(values, seed, draws))
     if np.shape(numbers) != (3,):
         return numbers
+    mean, low, high = np.asarray(numbers, float)
     few = np.array([function(values, number, 3) for number in [1, *range(1, 21)]], float)
     error = np.nanstd(values) / np.sqrt(np.sum(~np.isnan(values)))
     near = np.allclose(numbers, interval.reference(values, seed, draws), rtol=0, atol=error)
@@ -212,8 +221,18 @@ def numbers_or_fault(function, values, seed, draws):
         return IGNORES_BOTH if near else numbers
     if not np.array_equal(few[0], few[1], equal_nan=True):
         return RANDOM_SEED
+    if low == high and not np.isclose(low, mean):
+        return ONE_SAMPLE
+    kept = values[~np.isnan(values)]
+    if near and not np.array_equal(function(kept, seed, 3), function(values, seed, 3)):
+        return DRAWS_NAN
     # The limits vary with the seed: for 3 draws by about 0.75 errors, for 1000 by 0.1.
     return IGNORES_DRAWS if near and np.std(few, axis=0).max() < 0.35 * error else numbers
+
+
+def nan_drawn(values, seed=0, draws=1000):
+    means = np.nanmean(np.random.default_rng(seed).choice(values, (draws, len(values))), axis=1)
+    return np.nanmean(values), *np.nanquantile(means, [0.025, 0.975])
 
 
 OF_VALUES = "This interval describes the values. It has to describe their mean."
@@ -249,6 +268,9 @@ WRONG_ORDER = "The three numbers are in the wrong order."
             The interval is too wide: each draw has too few values.
         (draws, len(values)) => (draws, 10)
             Each draw has ten values, however many are given.
+        (values, (draws, len(values))) => (values, len(values))[np.newaxis].repeat(draws, 0)
+            All draws are the same. Is the random generator created again for each draw? Create it
+            once, before the loop.
         [0.025, 0.975] => [0.05, 0.95]
             These limits contain the middle 90 %. {NOT_95}
         [0.025, 0.975] => [0.005, 0.995]
@@ -275,7 +297,13 @@ WRONG_ORDER = "The three numbers are in the wrong order."
             A NaN counts as 0. Leave it out.
         values[~np.isnan(values)] => values
             A NaN among the values makes all three numbers NaN. Leave it out first.
-    """),
+    """)
+    + (
+        instead(
+            nan_drawn,
+            "NaN values are drawn and then ignored, so draws differ in size. Leave them out first.",
+        ),
+    ),
 )
 def interval(values, seed=0, draws=1000):
     values = np.asarray(values, float)
@@ -341,6 +369,7 @@ CONSTANT = np.array([[1, 0.3], [1, 0.8], [1, 0.5]])
 
 TIES = "Equal values get different ranks here. They share the mean of their ranks."
 COVARIANCE = "This is the covariance of the ranks. Divide it by both standard deviations."
+ARGSORT = "argsort returns the indexes that sort the values. These are not yet the ranks."
 ONE_COLUMN = "This is the correlation of a column with itself."
 
 
@@ -356,7 +385,9 @@ ONE_COLUMN = "This is the correlation of a column with itself."
             average => first
                 {TIES}
             pairs).rank(method="average") => np.argsort(pairs, 0, kind="stable"))
-                argsort returns the indexes that sort the values. These are not yet the ranks.
+                {ARGSORT}
+            pairs).rank(method="average") => np.argsort(pairs, 0))
+                {ARGSORT}
             average => min
                 Equal values get the lowest of their ranks here. They share the mean.
             average => max
@@ -402,16 +433,9 @@ AT_LIMIT = "An interval with a limit at 0 contains 0, so it shows no direction."
 MIDDLE = "The middle of the interval decides here. It ignores how wide the interval is."
 
 
-def normalized(function, *case):
-    """The text without differences in case, in spaces and in a full stop."""
-    text = function(*case)
-    return text if text is None else " ".join(str(text).lower().split()).rstrip(".")
-
-
 @task(
     "7.6",
     cases=LIMITS,
-    adapter=normalized,
     mistakes=(
         result(
             lambda text: {HIGHER: LOWER, LOWER: HIGHER}.get(text, text),

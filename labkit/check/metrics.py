@@ -35,6 +35,7 @@ PAIRS = ((TRUE, PRED, 0), (TRUE, PRED, 1), (BORDERED, GUESS, 2), (BORDERED, GUES
 PAIRS += ((WIDE, WIDE_PRED, 0), (BATCH, BATCH_PRED, 0))
 MAYBE_EMPTY = (*PAIRS, (EMPTY, EMPTY, 0), (EMPTY, PRED, 0), (TRUE, EMPTY, 0))
 MAYBE_EMPTY += ((EMPTY, EMPTY, 0, 0.0), (EMPTY, EMPTY, 2, 0.25), (TRUE, PRED, 0, 0.0))
+MAYBE_EMPTY += ((TRUE, TRUE, 0, 0.0),)
 
 
 def pooled(score, mask, pred_mask, empty=1.0):
@@ -135,6 +136,8 @@ def dice_coefficient(mask, pred_mask, class_id):
                 If the true mask alone is empty, false alarms cost nothing. Both have to be empty.
             either == 0 => np.sum(pred_mask == class_id) == 0
                 If the prediction alone is empty, misses cost nothing. Both have to be empty.
+            either == 0 => either == 0 or np.all(mask == pred_mask)
+                Equal masks give empty here. If the class occurs in them, its IoU is 1.
             either == 0 => both == 0
                 A true IoU of 0 becomes empty as well. Count the pixels of both masks.
             both / either => (both + 1) / (either + 1)
@@ -152,7 +155,12 @@ def iou_or_empty(mask, pred_mask, class_id, empty=1.0):
     return both / either
 
 
-MATRICES = metrics.confusion(np.stack([BORDERED, GUESS]), np.stack([GUESS, GUESS]))
+MATRICES = np.concatenate(
+    [
+        metrics.confusion(np.stack([BORDERED, GUESS]), np.stack([GUESS, GUESS])),
+        1 + np.arange(9).reshape(1, 3, 3) ** 2,  # no two cells are equal, none is 0
+    ]
+)
 
 
 @task(

@@ -119,6 +119,8 @@ SPOTS = np.array(
     ],
     "uint8",
 )
+# One region, which bends in all four directions.
+BENT = np.array([[1, 1, 1, 0, 1], [1, 0, 1, 0, 1], [1, 0, 1, 0, 1], [1, 0, 1, 1, 1]], "uint8")
 SPECKS = np.kron(np.eye(20, dtype="uint8")[::2], np.array([[0, 0], [0, 3]], "uint8"))
 
 
@@ -131,6 +133,8 @@ SPECKS = np.kron(np.eye(20, dtype="uint8")[::2], np.array([[0, 0], [0, 3]], "uin
         (SPOTS, 1, 1),
         (SPOTS, 7, 1),
         (SPECKS, 3, 1),
+        (BENT, 1, 14),
+        (BENT.T, 1, 14),
     ),
     mistakes=edits("""
         mask == class_id => mask > 0

@@ -175,7 +175,7 @@ def focal_loss(p, gamma=2):
 @task(
     "5.3",
     cases=(
-        *((step, 100, 1.0) for step in (0, 10, 20, 60, 100, 30)),
+        *((step, 100, 1.0) for step in (0, 10, 19, 20, 60, 100, 30)),
         *((step, 30, 0.5) for step in (2, 27)),
     ),
     mistakes=edits("""
@@ -183,6 +183,8 @@ def focal_loss(p, gamma=2):
             The rise starts at 0. It should start at a 25th of the peak.
         (peak - start) * => peak *
             The rise ends above the peak. Multiply by the difference of its two ends.
+        step / rise => step / (rise - 1)
+            The rate reaches the peak one step too early. Steps are counted from 0.
         step / rise => step / steps
             The rise is too slow. It should reach the peak after a fifth of the steps.
         start = peak / 25 => start = peak
@@ -203,6 +205,10 @@ def focal_loss(p, gamma=2):
             The fall is a straight line. It should follow half a cosine.
         (step - rise) / (steps - rise) => step / steps
             The rate jumps after the rise. Count the steps of the fall from the end of the rise.
+        / (steps - rise) => / (steps - rise - 1)
+            The rate reaches 0 one step too early. It would do so at step number steps.
+        step < rise => step < rise - 1
+            The fall starts one step too early. Steps are counted from 0.
         / (steps - rise) => / steps
             The rate does not reach 0. Check how many steps the fall has.
         np.cos(np.pi * done)) / 2 => np.cos(np.pi * done))
@@ -217,6 +223,8 @@ def focal_loss(p, gamma=2):
             The angle is in degrees. cos takes radians.
         peak * (1 + => start + (peak - start) * (1 +
             The fall ends at a 25th of the peak. It should end at 0.
+        0.2 * steps => 0.2 * (steps - 1)
+            The rise takes a fifth of steps - 1. Take a fifth of steps.
         0.2 => 0.8
             The rise takes four fifths of the steps. It should take one fifth.
         start = peak / 25 => peak = 0.001; start = peak / 25
@@ -236,36 +244,39 @@ def one_cycle_rate(step, steps, peak):
     return peak * (1 + np.cos(np.pi * done)) / 2
 
 
-WEIGHTS = np.array([[2.0, -1.0, -1.0], [-1.0, 2.0, -0.5], [0.5, -1.0, 2.0]])
-BIAS = np.array([0.1, 0.0, -0.1])
+WEIGHTS = np.array([[2.0, -1.0, -1.0], [-1.0, 2.0, -0.5], [0.5, -1.0, 2.0]], "float32")
+BIAS = np.array([0.1, 0.0, -0.1], "float32")
 
 
-class Toy:
+class Toy(keras.Model):
     """A small model that is used like the course's U-Net.
 
     Each step of training, which ``step`` counts, changes what it predicts.
     """
 
-    step = 0
+    def __init__(self, step=0):
+        super().__init__(name="toy")
+        self.step = step
+        self.compile(run_eagerly=True)  # else ``predict`` would not notice another ``step``
 
     def __repr__(self):
-        return "check.toy"
+        return "another toy" if self.step else "check.toy"
+
+    def __deepcopy__(self, _):
+        return self
 
     def __call__(self, images, training=None):
-        return ops.convert_to_tensor(self.logits(images, training))
+        shape = getattr(images, "shape", None)
+        if shape is None or len(shape) != 4 or shape[-1] != 3:
+            raise ValueError(
+                f"the model takes images [B, H, W, 3], and got {shape or type(images)}"
+            )
+        return super().__call__(images, training=training)
 
-    def predict(self, images, batch_size=None, verbose="auto", **options):
-        return self.logits(images)
-
-    predict_on_batch = predict
-
-    def logits(self, images, training=False):
-        images = ops.convert_to_numpy(images)
-        if images.ndim != 4 or images.shape[-1] != 3:
-            raise ValueError(f"the model takes images [B, H, W, 3], and got {images.shape}")
-        logits = (images / 127.5 - 1) @ WEIGHTS + BIAS
-        logits = np.roll(logits, self.step, axis=-1).astype("float32")
-        return logits[..., ::-1] if training else logits
+    def call(self, images, training=None):
+        logits = ops.cast(images, "float32") / 127.5 - 1
+        logits = ops.roll(ops.matmul(logits, WEIGHTS) + BIAS, self.step, axis=-1)
+        return ops.flip(logits, axis=-1) if training else logits
 
 
 toy = Toy()
@@ -283,7 +294,7 @@ def without_last_axis(predict_mask, model, image):
 
 @task(
     "5.4",
-    cases=((toy, pictures[0]), (toy, pictures[1])),
+    cases=((toy, pictures[0]), (toy, pictures[1]), (Toy(step=1), pictures[0])),
     adapter=without_last_axis,
     strict=True,
     mistakes=(
@@ -306,7 +317,7 @@ def without_last_axis(predict_mask, model, image):
                 This is the class with the smallest logit.
             masks[0] => np.argmax(logits, axis=0)
                 {WRONG_AXIS}
-            model.predict(batch, verbose=0) => np.array(model(batch, training=True))
+            training=False => training=True
                 {TRAINING}
             image[None] => image[None] / 255
                 {RESCALED}
@@ -325,7 +336,7 @@ def without_last_axis(predict_mask, model, image):
 )
 def predict_mask(model, image):
     batch = image[None]
-    logits = model.predict(batch, verbose=0)
+    logits = ops.convert_to_numpy(model(batch, training=False))
     masks = np.argmax(logits, axis=-1)
     return masks[0]
 
@@ -381,6 +392,8 @@ def kept_predictions(DisplayCallback, image, mask, epochs):
                 The predictions are in reverse order. The first epoch comes first.
             append(pred_mask) => append(0); self.pred_masks[:] = [pred_mask] * len(self.pred_masks)
                 All entries are the same array, which changes. Add a new array each time.
+            np.argmax(logits, axis=-1)[0] => np.argmax(logits, axis=-1)
+                The batch axis is still there. Keep masks [H, W].
             np.argmax(logits, axis=-1)[0] => np.asarray(logits)[0]
                 These are the logits. A mask holds a class for each pixel.
             append(pred_mask) => append(self.mask)

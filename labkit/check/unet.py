@@ -52,6 +52,8 @@ def look_at_block(upsample, *case):
     if not isinstance(block, keras.Layer):
         return {"returned": "no Keras layer"}
     pixels = np.random.default_rng(0).normal(size=(4, 6, 6, 1)).astype("float32")
+    block(pixels)  # makes the weights
+    set_kernels(block)
     predicted = block(pixels, training=False)  # before training moves the averages
     return {
         "output": shape_text(predicted.shape),
@@ -61,6 +63,14 @@ def look_at_block(upsample, *case):
         "signs in training": signs(block(pixels, training=True)),
         "one pixel reaches": reach(block),
     }
+
+
+def set_kernels(layer):
+    """Give all kernels normal values: what is measured should not depend on how they start."""
+    random = np.random.default_rng(1)
+    for weight in layer.weights:
+        if len(weight.shape) == 4:
+            weight.assign(random.normal(0, 0.1, weight.shape))
 
 
 def momentum_of(block, pixels):
@@ -114,6 +124,7 @@ def reach(block):
             momentum=lambda filters, size=3, momentum=0.99: f"{momentum}",
         ),
         Symptom("The kernel is always 3x3.", parameters=lambda filters, *_: f"{13 * filters}"),
+        Symptom("The kernel has 1x1 pixels. Use size.", parameters=lambda n, *_: f"{5 * n}"),
         Symptom(
             "There is one parameter per channel too many: the convolution has a bias.",
             parameters=lambda filters, size=3, *_: f"{(size**2 + 5) * filters}",
@@ -196,6 +207,7 @@ def look_at_decoder(decoder, taps, num_classes):
     except ValueError as error:
         return mismatch(error)
     model = keras.Model(inputs, logits)
+    set_kernels(model)
     values = outputs_of(model, taps)
     used = sum(np.any(value != values[0]) for value in values[1:])
     activation = "none" if np.min(values) < 0 else "ReLU or sigmoid"
@@ -235,15 +247,16 @@ def mismatch(error):
     return {"sizes": "different", "joined": " and ".join(f"{h}x{w}" for h, w in sizes)}
 
 
-def parameters(filters=FILTERS, norm=4, last_bias=1):
+def parameters(filters=FILTERS, norm=4, last_bias=1, last_kernel=3):
     """The decoder's number of parameters for ``TAPS`` and 2 classes.
 
     Args:
         norm, last_bias: parameters per channel.
+        last_kernel: pixels of a side.
     """
     rows = skip_shapes.reference(6, filters, (5, 4, 3, 2))
     blocks = sum((9 * channels + norm) * made for channels, made, _ in rows)
-    return f"{blocks + (9 * rows[-1][2] + last_bias) * 2:,}"
+    return f"{blocks + (last_kernel**2 * rows[-1][2] + last_bias) * 2:,}"
 
 
 @task(
@@ -264,18 +277,25 @@ def parameters(filters=FILTERS, norm=4, last_bias=1):
         Symptom("The feature maps are added. Skips are concatenated.", skips="added"),
         Symptom("A layer is reused for other channels. Create a new one.", layers="reused"),
         SHARED,
+        Symptom("Only one tap affects the output. Where are the skips?", taps_used="one"),
+        Symptom("Not every tap affects the output. Each size has a skip.", taps_used="some"),
         Symptom("The last layer is missing: these are features.", output="[B, 16, 16, 66]"),
         Symptom(
             "The output has the size of the largest tap. The last layer has to upsample too.",
             output="[B, 16, 16, 2]",
         ),
         Symptom("There are always 3 channels. Use num_classes.", output="[B, 32, 32, 3]"),
-        Symptom("Only one tap affects the output. Where are the skips?", taps_used="one"),
-        Symptom("Not every tap affects the output. Each size has a skip.", taps_used="some"),
         Symptom("This is a softmax. Logits are unbounded.", activation="softmax"),
         Symptom("No logit is negative. Is there an activation?", activation="ReLU or sigmoid"),
         Symptom("The filters are in reverse order.", parameters=parameters(FILTERS[::-1])),
         Symptom("The last layer has no bias.", parameters=parameters(last_bias=0)),
+        *(
+            Symptom(
+                f"The kernel of the last layer has {side}x{side} pixels. The task says 3.",
+                parameters=parameters(last_kernel=side),
+            )
+            for side in (1, 2, 4, 5)
+        ),
         Symptom("The blocks have a bias. Check your upsample.", parameters=parameters(norm=5)),
         Symptom("The blocks lack batch normalization.", parameters=parameters(norm=0)),
     ),
@@ -347,6 +367,7 @@ RANDOM = np.random.default_rng(1)
         (np.array([[[[2.0, 1.0, 0.0], [-1.0, -3.0, 5.0]]]]),),
         (RANDOM.normal(size=(2, 3, 4, 3)),),
         (-np.abs(RANDOM.normal(size=(2, 3, 3, 4))) - 0.1,),
+        (np.array([[[[0.0, 900.0, 1000.0]]]]),),
     ),
     adapter=look_at_mask,
     mistakes=(
@@ -373,6 +394,8 @@ RANDOM = np.random.default_rng(1)
                 The maximum is taken over the columns. Which axis holds the classes?
             argmax(logits => argmax(np.abs(logits)
                 The sign is lost: the larger of -3 and 1 is 1.
+            argmax(logits => argmax(np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+                exp overflows for large logits, and softmax becomes NaN. Is softmax needed?
             argmax(logits => argmax(np.maximum(logits, 0)
                 If all logits are negative, the class is always 0. One is still the largest.
             argmax(logits => argmax(logits[..., :3]

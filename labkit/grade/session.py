@@ -102,15 +102,16 @@ def as_outcome(reply):
     return Outcome(decode(reply["value"]), error, bool(reply["changed"]))
 
 
-def as_error(name, text):
-    """An exception of this name and text: a built-in one, or a new subclass of Exception."""
+def as_error(name, text, kind):
+    """An exception of this name and text, of a subclass of a built-in class of this name."""
     if name == "NotDone":
         return NotDone("0.0")
-    kind = getattr(builtins, name, None)
+    kind = getattr(builtins, kind, None)
     if (
-        isinstance(kind, type)
-        and issubclass(kind, Exception)
-        and not issubclass(kind, (UnicodeError, ExceptionGroup))  # which take other arguments
+        not isinstance(kind, type)
+        or not issubclass(kind, Exception)
+        or issubclass(kind, (UnicodeError, ExceptionGroup))  # which take other arguments
     ):
-        return kind(text)
-    return type(name if name.isidentifier() else "Error", (Exception,), {})(text)
+        kind = Exception
+    name = name if name.isidentifier() else "Error"
+    return type(name, (kind,), {"__str__": lambda _: text})(text)  # KeyError's own adds quotes

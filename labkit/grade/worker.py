@@ -44,7 +44,7 @@ class Work:
             error = result.error_before_exec or result.error_in_exec
         except BaseException as raised:  # IPython lets SystemExit and KeyboardInterrupt pass
             error = raised
-        return None if error is None else ": ".join(name_and_text(error))
+        return None if error is None else ": ".join(described(error)[:2])
 
     def value(self, name):
         """A variable of the notebook, encoded; None if it is not set."""
@@ -70,7 +70,7 @@ class Work:
 
 
 def as_reply(outcome):
-    error = None if outcome.error is None else name_and_text(outcome.error)
+    error = None if outcome.error is None else described(outcome.error)
     try:
         value = encode(outcome.value)
     except RecursionError:  # a list in itself
@@ -78,8 +78,10 @@ def as_reply(outcome):
     return {"value": value, "error": error, "changed": outcome.changed}
 
 
-def name_and_text(error):
-    return [type(error).__name__, text_of(error, str)]
+def described(error):
+    """The name of an error, its text, and the name of the built-in class that it is one of."""
+    kind = next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
+    return [type(error).__name__, text_of(error, str), kind.__name__]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,16 @@
-"""Collections of answers that students might give."""
+"""Collections of answers that students might give, and the one verdict on each of them.
+
+A notebook's check, ``labkit grade`` and otter have to agree.
+"""
+
+import json
 
 import pytest
+
+from labkit.grade import autograder
+from labkit.grade.serialization import MOST
+from labkit.grade.session import as_outcome
+from labkit.grade.worker import as_reply
 
 
 class Answers(list):
@@ -36,15 +46,36 @@ class Answers(list):
         return test
 
 
+def verdict(task, function):
+    """The ``Answer`` of a notebook's check, if ``labkit grade`` and otter say the same."""
+    outcomes = task.outcomes(function)
+    answer = task.verdict(outcomes)
+    assert graded(task, outcomes) == answer
+    lab = task.reference.__module__.rpartition(".")[2]
+    try:
+        autograder.ask(lab, task.number, {task.name: function})
+        assert answer.passed, answer
+    except autograder.NotPassed as shown:
+        assert str(shown).splitlines()[0] == repr(answer).splitlines()[0]
+    return answer
+
+
+def graded(task, outcomes):
+    """The ``Answer`` in ``labkit grade``, which gets the outcomes as text from another process."""
+    text = json.dumps([as_reply(outcome) for outcome in outcomes])
+    assert len(text) < MOST
+    return task.verdict([as_outcome(reply) for reply in json.loads(text)])
+
+
 def passes(task, function, words=()):
-    answer = task(function)
+    answer = verdict(task, function)
     assert answer.passed, answer
 
 
 def fails(task, function, words):
     """The answer is wrong, and its hint has these words, a tuple of those of two mistakes."""
     assert words, "say which words of the hint are expected"
-    answer, words = task(function), [words] if isinstance(words, str) else words
+    answer, words = verdict(task, function), [words] if isinstance(words, str) else words
     assert answer.state == "incorrect", answer
     assert all(word in answer.hint for word in words), answer
     assert answer.expected and answer.got, answer

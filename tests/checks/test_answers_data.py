@@ -149,7 +149,14 @@ wrong(
 @right(check.suspicious)
 def with_where(masks, class_id, lowest=0.0, highest=1.0):
     share = (masks == class_id).mean(axis=(1, 2, 3))
-    return np.where((share < lowest) | (share > highest))
+    return np.where((share < lowest) | (share > highest))[0]
+
+
+wrong(
+    check.suspicious,
+    "np.where returns a tuple",
+    a_tuple_of_one_array=lambda *case: np.where(np.isin(np.arange(9), with_where(*case))),
+)
 
 
 @right(check.suspicious)

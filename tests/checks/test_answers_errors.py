@@ -95,6 +95,20 @@ def without_replacement(values, seed=0, draws=1000):
     return (values.mean(), *np.quantile(means, [0.025, 0.975]))
 
 
+@wrong(check.interval, "once, before the loop")
+def a_new_generator_for_each_draw(values, seed=0, draws=1000):
+    values = values[~np.isnan(values)]
+    means = [np.random.default_rng(seed).choice(values, len(values)).mean() for _ in range(draws)]
+    return (values.mean(), *np.quantile(means, [0.025, 0.975]))
+
+
+@wrong(check.interval, "Leave them out first")
+def nan_is_drawn(values, seed=0, draws=1000):
+    np.random.seed(seed)
+    means = [np.nanmean(np.random.choice(values, len(values))) for _ in range(draws)]
+    return (np.nanmean(values), *np.nanpercentile(means, [2.5, 97.5]))
+
+
 @pytest.mark.parametrize("salt", range(20))
 def test_a_right_bootstrap_passes_whatever_its_random_numbers(salt):
     def numpy_bootstrap(values, seed=0, draws=1000):
@@ -135,6 +149,12 @@ def ranks_by_comparison(pairs):
     return [centered[:, 0] @ centered[:, 1] / spread.prod()]  # a list of one number
 
 
+wrong(
+    check.spearman,
+    "not yet the ranks",
+    one_argsort=lambda pairs: np.corrcoef(np.argsort(pairs, axis=0).T)[0, 1],
+    one_argsort_each=lambda pairs: np.corrcoef(*map(np.argsort, np.transpose(pairs)))[0, 1],
+)
 wrong(
     check.spearman,
     "Kendall",

@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
-from answers import Answers, fails, passes
+from answers import Answers, fails, passes, tf
 from keras import ops
 
 from labkit import losses, training
@@ -73,6 +73,11 @@ def cosine_squared(step, steps, peak):
     return peak * np.cos(np.pi / 2 * (step - fifth) / (0.8 * steps)) ** 2
 
 
+@wrong(check.one_cycle_rate, ("fifth of steps - 1", "one step too early"))
+def ends_at_the_last_step(step, steps, peak):
+    return cosine_squared(step, steps - 1, peak)
+
+
 @right(check.one_cycle_rate)
 def keras_schedule(step, steps, peak):
     return training.one_cycle(range(steps), 1, peak)(step)
@@ -95,7 +100,24 @@ def nested_lists(model, image):
     return [[max(range(3), key=lambda k, z=z: z[k]) for z in row] for row in logits]
 
 
+@right(check.predict_mask)
+def dataset_of_one_batch(model, image):
+    dataset = tf.data.Dataset.from_tensors(image[None])
+    return np.argmax(model.predict(dataset, verbose=0)[0], axis=-1)
+
+
 right(check.predict_mask, function_of_labkit=training.predict_mask)
+wrong(
+    check.predict_mask,
+    "work out the tried case".capitalize(),
+    another_model=lambda _, image: called_in_inference_mode(check.toy, image),
+)
+wrong(
+    check.predict_mask,
+    "read the last line",
+    a_list_for_a_batch=lambda model, image: np.argmax(model.predict_on_batch([image])[0], -1),
+    no_batch=lambda model, image: np.argmax(model.predict(image, verbose=0), -1),
+)
 
 
 class Base(keras.callbacks.Callback):
@@ -110,7 +132,7 @@ class Base(keras.callbacks.Callback):
 class ConcatenatesLists(Base):
     def on_epoch_end(self, epoch, logs):
         logits = self.model.predict(self.image[None], verbose=0)
-        self.pred_masks = self.pred_masks + [np.argmax(logits, axis=-1)]  # [1, H, W]
+        self.pred_masks = self.pred_masks + [np.argmax(logits[0], axis=-1)]
 
 
 @right(check.DisplayCallback)

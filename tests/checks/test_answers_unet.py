@@ -37,6 +37,8 @@ UPSAMPLE = edits("""
         The default of momentum
     size, strides => 3, strides
         always 3x3
+    size, strides => 1, strides
+        1x1 pixels
     use_bias=False => use_bias=True
         has a bias
     layers.ReLU(), =>
@@ -76,7 +78,11 @@ DECODER = edits("""
     in FILTERS => in FILTERS[::-1]
         in reverse
     in FILTERS => in (256, 128, 64, 32)
-        parameters: '412,358' is not
+        not '412,358'
+    num_classes, 3, strides => num_classes, 1, strides
+        has 1x1 pixels
+    in FILTERS => in FILTERS[:3]
+        Each size has a skip
     "same" => "same", use_bias=False
         The last layer has no bias
     upsample.reference(filters) => keras.Sequential([UP(filters), layers.BatchNormalization()])
@@ -94,9 +100,9 @@ SEPARATE_MODEL = edits("""
     upsample.reference(4) => layers.Conv2D(4, 3, padding="same")
         The block doubles
     upsample.reference(4) => upsample.reference(8)
-        output: '[B, 4, 4, 8]' is not
+        not '[B, 4, 4, 8]'
     upsample.reference(4) => UP(4)
-        parameters: '112' is not
+        not '112'
 """)
 
 
@@ -148,6 +154,12 @@ def custom_layer(filters, size=3, momentum=0.9):
             return keras.ops.relu(self.norm(self.convolve(x), training=training))
 
     return Up()
+
+
+@right(check.upsample)
+def with_zeros(filters, size=3, momentum=0.9):
+    convolve = up(filters, size, use_bias=False, kernel_initializer="zeros")
+    return keras.Sequential([convolve, *parts(filters, size, momentum)[1:]])
 
 
 right(check.upsample, of_labkit=unet.upsample)

@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
+from keras.ops import convert_to_tensor
 
 from labkit.check import Task, handin
 from labkit.check.engine import call, source_of
@@ -66,6 +67,15 @@ def test_numbers_of_another_kind_are_not_accepted(task, kind):
     values = [outcome.value for outcome in task.outcomes(task.reference)]
     changed = iter([with_numbers(value, lambda array: array.astype(kind)) for value in values])
     assert not task(lambda *_: next(changed)).passed
+
+
+@pytest.mark.parametrize("task", numeric_tasks)
+@pytest.mark.parametrize("kind", [np.ndarray.tolist, np.float32, np.longdouble, convert_to_tensor])
+def test_numbers_may_have_any_type(task, kind):
+    """Labels of 0 to 255 and scores fit float32; a Python list has no type."""
+    values = [outcome.value for outcome in task.outcomes(task.reference)]
+    changed = iter([with_numbers(value, kind) for value in values])
+    assert task(lambda *_: next(changed)).passed
 
 
 @each_task
