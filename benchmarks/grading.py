@@ -1,9 +1,9 @@
 """Measure the time to grade a class.
 
     python -m benchmarks.grading                     100 notebooks of the lab on metrics
-    python -m benchmarks.grading 05_training --size 10
+    python -m benchmarks.grading 05_training --size 2 --solved
 
-The notebooks have 0, 1, 2, ... all tasks solved, in turn.
+Without ``--solved``, the notebooks have 0, 1, 2, ... all tasks solved, in turn.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import tempfile
 import time
 from itertools import cycle, islice
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
 import nbformat
 
@@ -25,9 +26,10 @@ def main():
     options.formatter_class = argparse.RawDescriptionHelpFormatter
     options.add_argument("lab", nargs="?", default="04_metrics", choices=labs.CHECKS)
     options.add_argument("--size", type=int, default=100)
+    options.add_argument("--solved", action="store_true", help="all tasks of all notebooks")
     options = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        write_class(options.lab, options.size, Path(folder) / "class")
+        write_class(options.lab, options.size, Path(folder) / "class", options.solved)
         start = time.monotonic()
         results = grade(options.lab, Path(folder))
         seconds = time.monotonic() - start
@@ -35,6 +37,7 @@ def main():
     print(f"{len(results)} notebooks of {options.lab}, {cores} cores: {seconds / 60:.1f} min")
     points = sum(result.points for result in results)
     print(f"{seconds / len(results):.1f} s per notebook; points {points}")
+    print(f"memory of the grader: {getrusage(RUSAGE_SELF).ru_maxrss / 1024**2:.2f} GB")
     print("problems:", sorted({result.problem for result in results} - {""}) or "none")
 
 
@@ -44,11 +47,11 @@ def grade(lab, folder):
     return course.grade_class(folder / "class", labs.CHECKS[lab], folder / "graded")
 
 
-def write_class(lab, size, folder):
-    """Write ``size`` notebooks of a lab into a folder."""
+def write_class(lab, size, folder, solved=False):
+    """Write ``size`` notebooks of a lab into a folder, each with some tasks solved, or all."""
     folder.mkdir()
     tasks = len(labs.solutions(labs.chapter(lab)))
-    for number, done in enumerate(islice(cycle(range(tasks + 1)), size)):
+    for number, done in enumerate(islice(cycle(range(solved * tasks, tasks + 1)), size)):
         notebook = partly_solved(lab, done)
         notebook.cells[-1].source += f"\nstudent = {number}"
         nbformat.write(notebook, folder / f"student {number:03}.ipynb")

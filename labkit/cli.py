@@ -123,7 +123,7 @@ def parser():
     grade.add_argument("folder", metavar="FOLDER", help="a folder or a ZIP file")
     grade.add_argument("--jobs", type=int, default=2, help="notebooks at a time (default: 2)")
     grade.add_argument(
-        "--no-sandbox",
+        "--no-container",
         action="store_true",
         help="run trusted notebooks where there is neither Podman nor Docker",
     )
@@ -132,6 +132,13 @@ def parser():
     )
     grade.add_argument(
         "--column", default="Grade", help="of that file, for the points (default: Grade)"
+    )
+    grade.add_argument(
+        "--forbid",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="what no task's function may use, such as sklearn.metrics",
     )
     add_lab(grade, "graded", "the grades and the report")
 
@@ -309,7 +316,7 @@ def run_studies(options):
 
 
 def grade_folder(options):
-    """Grade each notebook in a sandbox; write the grades and the report."""
+    """Grade each notebook in a container; write the grades and the report."""
     from labkit.grade import course, marks, report
 
     if options.jobs < 1:
@@ -320,7 +327,8 @@ def grade_folder(options):
         options.output,
         options.hidden,
         options.jobs,
-        no_sandbox=options.no_sandbox,
+        no_container=options.no_container,
+        forbidden=options.forbid,
     )
     stuck = sum(bool(one.problem) for one in result)
     print(f"{len(result)} students, {stuck} of them with a problem: {options.output}/report.html")

@@ -176,6 +176,24 @@ def test_edits_that_exclude_each_other_are_not_combined():
         edits("2 value\n  A hint.")
 
 
+class Counted:
+    """Three numbers, and how often they were read."""
+
+    read = 0
+
+    def __array__(self, *_, **__):
+        self.read += 1
+        return np.array([2, 4, 7])
+
+
+def test_a_result_is_read_once_however_many_mistakes_there_are():
+    """A reply of 2 MB would else take a minute."""
+    mistakes = [Edit("2 * value", f"{n} * value", f"Factor {n}.") for n in range(3, 40)]
+    result = Counted()
+    answer = double_task(*mistakes, cases=double.cases[:1])(lambda _: result)
+    assert not answer.passed and result.read <= 3  # and once for each text that shows it
+
+
 def test_mistake_that_raises_explains_same_error_only():
     task = double_task(Edit("2 * value", "{}[value]", "No such key."), cases=((1,),))
     assert task(lambda value: {}[value]).hint == "No such key."

@@ -41,7 +41,7 @@ def test_pinned_versions_are_within_ranges():
     check_ranges([], colab)
 
 
-def test_sandbox_uses_installed_tensorflow_build(monkeypatch):
+def test_container_uses_installed_tensorflow_build(monkeypatch):
     def version(name):
         if name == "tensorflow":
             raise metadata.PackageNotFoundError(name)

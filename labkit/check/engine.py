@@ -49,6 +49,7 @@ class Task:
         strict: axes of length 1 at the end count; else they are dropped before the comparison, as a
             mask is ``[H, W]`` or ``[H, W, 1]``.
         tolerance: relative and absolute.
+        given: what the task says to use of labkit, full names; a teacher gets no note on it.
     """
 
     number: str
@@ -59,8 +60,10 @@ class Task:
     adapter: Callable = call
     strict: bool = False
     tolerance: float = 1e-4
+    given: tuple = ()
     _outcomes: dict = field(default_factory=dict, init=False, repr=False, compare=False)
     _mutants: dict = field(default_factory=dict, init=False, repr=False, compare=False)
+    _arrays: dict = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, function):
         """The ``Answer`` to a student's function."""
@@ -94,6 +97,7 @@ class Task:
 
     def verdict(self, outcomes):
         """The ``Answer`` to the outcomes of all cases, wherever they were computed."""
+        self._arrays.clear()
         if any(open_task(outcome.error) for outcome in outcomes):
             return self.answer(NOT_ATTEMPTED)
         for number, outcome in enumerate(outcomes):
@@ -199,7 +203,7 @@ class Task:
             return self.difference_of_parts(got, wanted)
         if isinstance(wanted, str | bool | type(None)):
             return None if equal(got, wanted) else "Work out the tried case by hand."
-        got, wanted = as_array(got), as_array(wanted)
+        got, wanted = self.array_of(got), as_array(wanted)
         if got is None:
             return "The result is neither a number nor an array of numbers."
         if not self.strict:
@@ -215,6 +219,14 @@ class Task:
                 "logarithm of a negative number, or a NaN in what is given."
             )
         return "The shape is right, the values are not. Work out the tried case by hand."
+
+    def array_of(self, value):
+        """``as_array``, once a value: a long list is compared with hundreds of mistakes."""
+        known, array = self._arrays.get(id(value), (None, None))
+        if known is not value:
+            array = as_array(value)
+            self._arrays[id(value)] = value, array  # the value is kept, so that its id is its own
+        return array
 
     def difference_of_parts(self, got, wanted):
         """How the first part of a dict differs, or None."""
@@ -278,7 +290,7 @@ def same(after, before):
     return not isinstance(before, str | int | float) or after == before or before != before  # NaN
 
 
-# By name, because an error that comes out of a sandbox has its name alone.
+# By name, which is all that is known of the class of an error in a container.
 ERROR_HINTS = {
     "TypeError": "Compare the function's parameters, and their types, with those of the task.",
     "NameError": "A name is not defined inside the function. Is it spelled correctly and imported?",

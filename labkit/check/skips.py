@@ -361,6 +361,7 @@ WIDE = np.where(np.arange(800).reshape(2, 20, 20) < 500, 1, 0).astype("uint8")  
 @task(
     "10.5",
     cases=((TINY,), (MOSTLY_PET,), (BACKGROUND,), (WIDE,)),
+    given=("labkit.metrics.accuracy", "labkit.metrics.mean_iou"),
     mistakes=(
         *edits("""
             (masks, 1) => (masks, 0)

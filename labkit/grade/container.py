@@ -48,11 +48,11 @@ class Unsafe(OSError):
 # --- the engine ----------------------------------------------------------------------------------
 
 
-def select_backend(no_sandbox=False):
+def select_backend(no_container=False):
     """A class to run submissions with: ``Container`` with the first engine that works here.
 
     Args:
-        no_sandbox: return ``Process`` if no engine works.
+        no_container: return ``Process`` if no engine works.
 
     Raises:
         Unsafe: if no engine works; the text has the remedies.
@@ -64,12 +64,12 @@ def select_backend(no_sandbox=False):
             return type("Container", (Container,), {"engine": engine})
         except Unsafe as reason:
             reasons.append(f"{' '.join(engine)}: {reason}")
-    if no_sandbox:
+    if no_container:
         return Process
     raise Unsafe(
         f"a submission could read and change your files. {'; '.join(reasons)}. Install Podman "
         "(Debian and Ubuntu: apt install podman) or Docker (docs.docker.com/get-docker). If you "
-        "know every line of the notebooks: --no-sandbox"
+        "know every line of the notebooks: --no-container"
     )
 
 

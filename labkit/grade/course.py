@@ -16,7 +16,9 @@ from labkit.grade.process import ENDED, Limits, Process
 from labkit.grade.tasks import hidden_tasks, tasks_of
 
 
-def grade_class(source, lab, to, hidden=None, jobs=2, limits=Limits(), no_sandbox=False):
+def grade_class(
+    source, lab, to, hidden=None, jobs=2, limits=Limits(), no_container=False, forbidden=()
+):
     """Grade the notebooks in a folder or a ZIP; returns a ``GradeResult`` for each student.
 
     Writes grades.csv and report.html to ``to``. Results that the same checks saved there before are
@@ -29,25 +31,26 @@ def grade_class(source, lab, to, hidden=None, jobs=2, limits=Limits(), no_sandbo
         hidden: a Python file with hidden checks for tasks of the lab.
         jobs: number of submissions graded at the same time.
         limits: for each submission.
-        no_sandbox: run the notebooks without isolation if none is available.
+        no_container: run the notebooks without isolation if none is available.
+        forbidden: full names, such as "sklearn.metrics"; a task that uses one is not correct.
 
     Raises:
         ValueError: if there is nothing to grade.
         container.Unsafe: if submissions can't be isolated on this machine.
     """
-    backend = select_backend(no_sandbox)
+    backend = select_backend(no_container)
     tasks = tasks_of(lab)
     hidden_by_number = hidden_tasks(hidden, tasks) if hidden else {}
     cache = Path(to) / "kept"
     cache.mkdir(parents=True, exist_ok=True)
     with collect.opened(source) as exported:
         submissions = collect.submissions([file for file in exported if not within(file, to)])
-        files = [cache / f"{fingerprint(s, lab, hidden)}.json" for s in submissions]
+        files = [cache / f"{fingerprint(s, lab, hidden, forbidden)}.json" for s in submissions]
         by_file = dict(zip(files, submissions, strict=True))  # equal notebooks are graded once
 
         def result_of(file):
             return load(file) or save(
-                file, grade(by_file[file], lab, hidden_by_number, limits, backend)
+                file, grade(by_file[file], lab, hidden_by_number, limits, backend, forbidden)
             )
 
         graded = in_parallel(result_of, by_file, jobs)

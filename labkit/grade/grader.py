@@ -1,24 +1,20 @@
-"""Grades one submission: runs its cells in a sandbox and judges its answers outside."""
+"""Grades one submission: runs its cells in a container and judges its answers outside."""
 
 import hashlib
 import importlib
-import re
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from labkit.check.answer import INCORRECT, NOT_ATTEMPTED, Answer, open_task
 from labkit.check.question import Question
+from labkit.grade import names
 from labkit.grade.collect import MOST, Unreadable, code_cells
 from labkit.grade.container import Container
 from labkit.grade.process import Limits
 from labkit.grade.session import Ended, Session
 from labkit.grade.tasks import tasks_of, withheld
 
-# Code that may read the answers from the checks; the teacher gets a note.
-PEEKING = re.compile(
-    r"\.(reference|mistakes|mutant|verdict)\b|source_of|labkit\.grade|getsource|get_objects"
-)
 UNFINISHED = "The check could not finish"
 PROCESSES = 4  # of one submission, if its functions end them
 NAMED = 3  # cells that raised, which the notes name
@@ -52,15 +48,16 @@ class GradeResult:
         return sum(answer.passed for answer in self.answers.values())
 
 
-def grade(submission, lab, hidden=None, limits=Limits(), backend=Container):
+def grade(submission, lab, hidden=None, limits=Limits(), backend=Container, forbidden=()):
     """The ``GradeResult`` of a submission. No content of a submission makes it raise.
 
     Args:
         submission: a ``collect.Submission``.
         lab: a module of ``labkit.check``, such as "metrics".
         hidden: hidden ``Task`` objects by number (``hidden_tasks``); an answer must pass both.
-        limits: of the sandbox.
+        limits: of the container.
         backend: as for ``session.Session``.
+        forbidden: full names, such as "sklearn.metrics", that no function may use.
     """
     tasks = tasks_of(lab)
     answers = {number: Answer(number, task.name, NOT_ATTEMPTED) for number, task in tasks.items()}
@@ -71,10 +68,28 @@ def grade(submission, lab, hidden=None, limits=Limits(), backend=Container):
     except (Unreadable, OSError) as problem:
         return GradeResult(submission.student, answers, str(problem))
     code = tuple(sorted({line.strip() for cell in cells for line in cell.splitlines()} - {""}))
-    peeking = sorted({match.group() for match in PEEKING.finditer("\n".join(cells))})
-    notes = (f"its code says {', '.join(peeking)}",) if peeking else ()
+    notes, refused = read(cells, tasks, forbidden)
     result = GradeResult(submission.student, answers, notes=notes, code=code)
-    return run(result, cells, tasks, lab, hidden or {}, partial(Session, limits, backend))
+    result = run(result, cells, tasks, lab, hidden or {}, partial(Session, limits, backend))
+    return replace(result, answers={**result.answers, **refused})
+
+
+def read(cells, tasks, forbidden):
+    """Notes on what the code uses, and the answers of tasks that use what is forbidden."""
+    try:
+        notebook = names.Notebook(cells)
+        notes = names.notes(notebook, tasks)
+        used = {n: names.among(notebook.uses(task.name), forbidden) for n, task in tasks.items()}
+    except names.Unreadable as reason:
+        return (str(reason),), {}
+    refused = {
+        number: Answer(
+            number, tasks[number].name, INCORRECT, hint=f"It uses {', '.join(found)}: not allowed."
+        )
+        for number, found in used.items()
+        if found
+    }
+    return tuple(notes), refused
 
 
 def run(result, cells, tasks, lab, hidden, start):
@@ -89,7 +104,7 @@ def run(result, cells, tasks, lab, hidden, start):
     answers, words, left, ended = dict(result.answers), {}, [*tasks], ()
     raised, problem, visible = (), "", {}
     for _ in range(PROCESSES):
-        session = start()  # outside of ``try``: a missing sandbox is not the submission's fault
+        session = start()  # outside of ``try``: a missing container is not the submission's fault
         has_run = False
         try:
             with session:
@@ -159,14 +174,14 @@ def ask_hidden(answers, visible, tasks, hidden, session):
             answers[number] = answer
 
 
-def fingerprint(submission, lab, hidden_file=None):
-    """A hash of all that a result depends on: the notebook, the checks, the hidden checks."""
+def fingerprint(submission, lab, hidden_file=None, forbidden=()):
+    """A hash of all that a result depends on: the notebook, the checks, what is forbidden."""
     files = [
         *([submission.path] if submission.path else []),
         *Path(importlib.import_module("labkit.check").__file__).parent.glob("*.py"),
     ]
     files += [Path(hidden_file)] if hidden_file else []
-    digest = hashlib.sha256(f"{lab} {submission.problem}".encode())
+    digest = hashlib.sha256(f"{lab} {submission.problem} {sorted(forbidden)}".encode())
     for file in sorted(files):
         digest.update(beginning(file))
     return digest.hexdigest()[:16]

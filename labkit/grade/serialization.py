@@ -1,4 +1,4 @@
-"""Values as JSON for the pipe between grader and sandbox; decoding never executes code."""
+"""Values as JSON for the pipe between grader and container; decoding never executes code."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Requests from the grader to one submission in its sandbox."""
+"""Requests from the grader to one submission in its container."""
 
 import builtins
 import json
@@ -15,23 +15,23 @@ class Ended(RuntimeError):
 
 
 class Session:
-    """A worker in a sandbox, as a context manager that kills all its processes on exit.
+    """A worker in a container, as a context manager that kills all its processes on exit.
 
     Every method raises ``Ended`` if the submission exceeded a limit or ended its process.
 
     Args:
-        limits: of the sandbox.
+        limits: of the container.
         backend: ``container.Container`` or a class with its interface.
     """
 
     def __init__(self, limits=Limits(), backend=Container):
-        self.sandbox = backend("labkit.grade.worker", limits)
+        self.container = backend("labkit.grade.worker", limits)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.sandbox.end()
+        self.container.end()
 
     def run(self, cells):
         """Run the source of each cell; returns each cell's error as text, or None."""
@@ -68,26 +68,26 @@ class Session:
 
     def ask(self, do, **request):
         """Send a request and return its reply, which is untrusted."""
-        process = self.sandbox.process
-        self.sandbox.asked = True
+        process = self.container.process
+        self.container.asked = True
         try:
             process.stdin.write(json.dumps({"do": do, **request}).encode() + b"\n")
             process.stdin.flush()
             line = process.stdout.readline(MOST)
             if not line.endswith(b"\n"):
                 raise Ended("it answers more than can be read" if len(line) == MOST else self.why())
-            if self.sandbox.ended:  # after it had sent this reply
-                raise Ended(self.sandbox.ended)
+            if self.container.ended:  # after it had sent this reply
+                raise Ended(self.container.ended)
             return json.loads(line)
         except (OSError, ValueError, RecursionError) as error:
             raise Ended(self.why()) from error
         finally:
-            self.sandbox.asked = False
+            self.container.asked = False
 
     def why(self):
-        """End the sandbox and return the reason for a missing reply."""
-        self.sandbox.end(ENDED)
-        return self.sandbox.ended
+        """End the container and return the reason for a missing reply."""
+        self.container.end(ENDED)
+        return self.container.ended
 
 
 def as_list(reply, length):

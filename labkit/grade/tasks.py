@@ -17,7 +17,7 @@ def hidden_tasks(path, tasks):
     """The hidden tasks in a teacher's Python file, by number.
 
     Raises ValueError if there are none, if one is not among the lab's ``tasks``, or if one can't be
-    checked from outside a sandbox.
+    checked from outside a container.
     """
     spec = importlib.util.spec_from_file_location("hidden", path)
     module = importlib.util.module_from_spec(spec)
@@ -34,7 +34,7 @@ def hidden_tasks(path, tasks):
             )
         if task.adapter is not call:
             raise ValueError(
-                f"{path} has adapter= in task {number}, which can't run in a sandbox: remove it "
+                f"{path} has adapter= in task {number}, which can't run in a container: remove it "
                 "and let the reference return numbers, texts or arrays"
             )
     return hidden

@@ -1,4 +1,4 @@
-"""Runs one notebook inside the sandbox and returns the results of its functions.
+"""Runs one notebook inside the container and returns the results of its functions.
 
     python -m labkit.grade.worker
 

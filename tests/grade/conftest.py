@@ -31,7 +31,7 @@ GOOD = "def double(x):\n    return x + x\n\nwhy = 'because it is so'"
 
 @pytest.fixture(autouse=True)
 def small_lab(monkeypatch):
-    """Replaces a lab's tasks with those above, whose cases are sent to the sandbox."""
+    """Replaces a lab's tasks with those above, whose cases are sent to the container."""
     for module in (grader, course):
         monkeypatch.setattr(module, "tasks_of", lambda lab: TASKS)
 
@@ -67,7 +67,7 @@ def backend():
 
 
 @pytest.fixture
-def needs_sandbox(backend, monkeypatch):
+def needs_container(backend, monkeypatch):
     """Lets the grader use containers."""
     monkeypatch.setattr(grader.Container, "engine", backend.engine)
 

@@ -35,11 +35,11 @@ def read_grades(folder):
         return {line["student"]: line for line in csv.DictReader(file)}
 
 
-@pytest.mark.usefixtures("needs_sandbox")
+@pytest.mark.usefixtures("needs_container")
 def test_grade_command_writes_expected_grades(write, tmp_path, monkeypatch, capsys):
     for student, (cell, *_) in CLASS.items():
         write(cell, name=f"{student}.ipynb")
-    judged = grader.judged  # with the cases of the small lab, which the sandbox lacks
+    judged = grader.judged  # with the cases of the small lab, which the container lacks
     monkeypatch.setattr(grader, "judged", lambda session, task, lab: judged(session, task, None))
     output = tmp_path / "graded"
     words = ["grade", f"{tmp_path}/class", "--lab", "metrics", "--output", str(output)]
@@ -55,9 +55,9 @@ def test_grade_command_writes_expected_grades(write, tmp_path, monkeypatch, caps
     assert "This is the square." in page and "because it is so" in page
 
 
-@pytest.mark.usefixtures("needs_sandbox")
+@pytest.mark.usefixtures("needs_container")
 def test_colab_setup_cell_costs_no_points(write):
-    """It fetches the course, which fails in a sandbox and is not needed there."""
+    """It fetches the course, which fails in a container and is not needed there."""
     address = addresses.find("https://github.com/name/course")
     _, code = publish.setup_cells("04", address, "0" * 40, [])
     result = grader.grade(write(code.source, GOOD), None)
@@ -65,9 +65,9 @@ def test_colab_setup_cell_costs_no_points(write):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("needs_sandbox")
+@pytest.mark.usefixtures("needs_container")
 def test_solved_tasks_of_real_lab_pass(write_raw, monkeypatch):
-    monkeypatch.undo()  # use the real lab, whose tasks the sandbox finds by number
+    monkeypatch.undo()  # use the real lab, whose tasks the container finds by number
     result = grader.grade(write_raw(partly_solved("04_metrics", 5)), "metrics")
     passed = {number: answer.passed for number, answer in result.answers.items()}
     assert result.problem == ""
@@ -76,7 +76,7 @@ def test_solved_tasks_of_real_lab_pass(write_raw, monkeypatch):
 
 @pytest.fixture
 def graded(monkeypatch):
-    """The students whose notebooks are graded, without a sandbox; Zoe's has a problem."""
+    """The students whose notebooks are graded, without a container; Zoe's has a problem."""
     students = []
 
     def grade(submission, *_):
@@ -86,7 +86,7 @@ def graded(monkeypatch):
         answers = make_answers(CORRECT, CORRECT)
         return GradeResult(submission.student, answers, problem, notes=("a note",))
 
-    monkeypatch.setattr(course, "select_backend", lambda no_sandbox: None)
+    monkeypatch.setattr(course, "select_backend", lambda no_container: None)
     monkeypatch.setattr(course, "grade", grade)
     return students
 
@@ -232,7 +232,7 @@ def test_report_has_written_answers_side_by_side_and_a_file_for_each_student(tmp
     answers = make_answers(CORRECT, CORRECT)
     twins = [
         GradeResult(
-            "Ann/Lee", answers, notes=("its code says .reference",), words={"9.2": text}, id=id
+            "Ann/Lee", answers, notes=("its code uses inspect",), words={"9.2": text}, id=id
         )
         for text, id in (("first words", "1"), ("second words", ""), ("third words", ""))
     ]

@@ -95,7 +95,7 @@ def test_submission_that_cannot_be_monitored_is_stopped(backend, graded, monkeyp
 def test_reply_after_stop_is_discarded(backend):
     with Session(backend=backend) as session:
         assert session.run(["x = 1"]) == [None]
-        session.sandbox.ended = "took more memory"
+        session.container.ended = "took more memory"
         with pytest.raises(Ended, match="took more memory"):
             session.value("x")
 
@@ -441,19 +441,6 @@ def test_exit_in_hidden_check_fails_task(graded):
     exits = "import os\ndef double(x):\n    return os._exit(0) if str(x) == '2.5' else 2 * x"
     result = graded(GOOD, exits, hidden=HIDDEN)
     assert (result.points, result.problem) == (1, "it ended its process")
-
-
-# Code that may read the answers from the checks; the last two import Keras.
-PEEKS = {
-    "getsource": "import inspect\ninspect.getsource(double)",
-    ".reference": "from labkit.check import metrics as check\ncheck.mean_iou.reference",
-    ".mutant": "from labkit.check import metrics as check\ncheck.mean_iou.mutant()",
-}
-
-
-@each(PEEKS, quick=1)
-def test_suspicious_code_is_noted(graded, name):
-    assert graded(GOOD, PEEKS[name]).notes == (f"its code says {name}",)
 
 
 # By their numbers on x86_64: add_key, and keyctl with KEYCTL_SEARCH; -4 is the user's keyring.

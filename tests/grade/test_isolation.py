@@ -35,7 +35,7 @@ def engine(monkeypatch):
 def test_podman_is_preferred_to_docker(engine):
     engine()
     assert container.select_backend().engine == ("podman",)
-    assert container.select_backend(no_sandbox=True).engine == ("podman",)
+    assert container.select_backend(no_container=True).engine == ("podman",)
     engine("podman run")
     assert container.select_backend().engine == ("docker",)
     engine(installed=["docker"])
@@ -44,9 +44,9 @@ def test_podman_is_preferred_to_docker(engine):
 
 def test_without_engines_nothing_is_graded_unless_it_is_trusted(engine):
     engine(installed=[])
-    with pytest.raises(Unsafe, match="apt install podman.*--no-sandbox"):
+    with pytest.raises(Unsafe, match="apt install podman.*--no-container"):
         container.select_backend()
-    assert container.select_backend(no_sandbox=True) is Process
+    assert container.select_backend(no_container=True) is Process
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_trusted_submission_has_a_time_limit(write):
 
 def test_failure_to_start_is_not_graded(write):
     def failing_backend(module, limits):
-        raise OSError("no sandbox today")
+        raise OSError("no container today")
 
-    with pytest.raises(OSError, match="no sandbox today"):
+    with pytest.raises(OSError, match="no container today"):
         grade(write(GOOD), None, backend=failing_backend)
 
 

@@ -1,0 +1,93 @@
+"""What a notebook's functions use, whatever they call it."""
+
+import labs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labkit.check import Task
+from labkit.grade import grader, names
+from labkit.grade.process import Process
+from labkit.grade.tasks import tasks_of
+
+IOU = {"4.1": Task("4.1", "iou", ()), "4.2": Task("4.2", "dice", ())}
+
+
+def notes(*cells, tasks=IOU):
+    return names.notes(names.Notebook(cells), tasks)
+
+
+@pytest.mark.parametrize("name, lab", labs.CHECKS.items())
+def test_the_solutions_of_the_book_get_no_note(name, lab):
+    cells = [cell.source for cell in labs.chapter(name).cells if cell.cell_type == "code"]
+    assert notes(*cells, tasks=tasks_of(lab)) == []
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["from labkit.metrics import iou as f", "def iou(a, b, k):\n    return f(a, b)[k]"],
+        ["from labkit import metrics as m", "iou = lambda a, b, k: m.iou(a, b)[k]"],
+        ["import labkit.metrics", "def iou(a, b, k):\n    return labkit.metrics.iou(a, b)[k]"],
+        ["import labkit as l\nm = l.metrics\ng = m.iou\nh = g", "def iou(*x):\n    return h(*x)"],
+        ["def iou(a, b, k):\n    from labkit.metrics import iou\n    return iou(a, b)[k]"],
+        ["def iou(*x):\n    return helper(*x)", "import labkit\nhelper = labkit.metrics.iou"],
+        ["from labkit.metrics import iou"],
+        ["%pip install x", "from labkit.metrics import *\ndef dice():\n    dice = 1", "2 +"],
+        ["import labkit.metrics as m", "class iou:\n    def __call__(self, a):\n        m.iou(a)"],
+    ],
+)
+def test_a_function_of_labkit_is_noted_by_any_name(cells):
+    assert notes(*cells) == ["task 4.1 uses labkit.metrics.iou"]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "ax.spines.right.set_visible(False)\ntask.reference",
+        "from labkit import metrics, classes\nmetrics.iou(a)\ndef iou(a):\n    return classes.PET",
+        "from labkit import metrics\ndef iou(metrics):\n    return metrics.iou",  # an argument
+        "from labkit.check import metrics as c, hand_in\nc.iou(iou)\nhand_in(c, globals())",
+        "def dice(a):\n    return iou(a)\ndef iou(a):\n    return dice(a)",
+    ],
+)
+def test_other_code_gets_no_note(cell):
+    assert notes(cell) == []
+
+
+@pytest.mark.parametrize(
+    "cell, name",
+    [
+        ("from labkit.check import metrics as c\nc.iou.reference", "labkit.check.metrics.iou.refe"),
+        ("import labkit.check.metrics\nlabkit.check.metrics.iou.mutant()", "iou.mutant"),
+        ("from labkit.check import metrics as c\nvars(c)", "labkit.check.metrics.__dict__"),
+        ("from labkit.check import metrics as c\ngetattr(c.iou, 'ref' + n)", "iou.__dict__"),
+        ("from inspect import getsource as g\ng(f)", "inspect.getsource"),
+        ("import sys\nsys.modules['labkit']", "sys.modules"),
+        ("def iou(a):\n    return eval('a')", "eval"),
+    ],
+)
+def test_code_that_may_read_the_solutions_is_noted(cell, name):
+    (note,) = notes(cell)
+    assert note.startswith("its code uses") and name in note
+
+
+@given(st.text(), st.text(alphabet="()[]{}=:. \nabimport*def,lambda%!?"))
+def test_any_text_can_be_searched(one, other):
+    names.Notebook([one, other]).names()
+
+
+@pytest.mark.parametrize(
+    "cell", ["x = 1\n" * 200_000, "(" * 150 + ")" * 150, "-" * 20_000 + "1", "a" + ".b" * 5_000]
+)
+def test_what_is_too_long_or_too_deep_is_said(cell):
+    found, refused = grader.read([cell], IOU, ["sklearn"])
+    assert refused == {} and all("searched for names" in note for note in found)
+
+
+def test_a_task_that_uses_a_forbidden_name_is_not_correct(write):
+    cells = "import numpy as np\ndef double(x):\n    return np.multiply(x, 2)\nwhy = 'it is so'"
+    for forbidden, points in ((["numpy.multiply"], 1), (["numpy"], 1), (["num"], 2), ([], 2)):
+        result = grader.grade(write(cells), None, backend=Process, forbidden=forbidden)
+        assert result.points == points
+        assert ("numpy.multiply" in result.answers["9.1"].hint) == (points == 1)
