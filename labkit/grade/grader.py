@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from labkit.check.answer import INCORRECT, NOT_ATTEMPTED, Answer, open_task
+from labkit.check.engine import Task
 from labkit.check.question import Question
 from labkit.grade import names
 from labkit.grade.collect import MOST, Unreadable, code_cells
@@ -81,7 +82,9 @@ def read(cells, tasks, forbidden):
         notes = names.notes(notebook, tasks)
         used = {n: names.among(notebook.uses(task.name), forbidden) for n, task in tasks.items()}
     except names.Unreadable as reason:
-        return (str(reason),), {}
+        notes, used = [str(reason)], {}
+        if forbidden:
+            used = {n: ["what can't be found"] for n, t in tasks.items() if isinstance(t, Task)}
     refused = {
         number: Answer(
             number, tasks[number].name, INCORRECT, hint=f"It uses {', '.join(found)}: not allowed."

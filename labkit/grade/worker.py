@@ -64,7 +64,7 @@ class Work:
             task = Task("", name, tuple(map(decode, cases)))
         function = self.shell.user_ns.get(name)
         if not callable(function):
-            missing = {"value": encode(None), "error": ["NotDone", name], "changed": False}
+            missing = {"value": encode(None), "error": ["NotDone", name, ""], "changed": False}
             return [missing] * len(task.cases)
         return [as_reply(task.attempt(function, case)) for case in task.cases]
 

@@ -34,6 +34,12 @@ def test_the_solutions_of_the_book_get_no_note(name, lab):
         ["def iou(*x):\n    return helper(*x)", "import labkit\nhelper = labkit.metrics.iou"],
         ["from labkit.metrics import iou"],
         ["%pip install x", "from labkit.metrics import *\ndef dice():\n    dice = 1", "2 +"],
+        ["%%time\nfrom labkit.metrics import iou as f", "%time a = 1\niou = lambda: f(1)\nx = !ls"],
+        ["import labkit.metrics as m", "g, h = m.iou, 1", "def iou():\n    return g()"],
+        ["import labkit.metrics as m", "for g in [m.iou]:\n    pass\niou = g", "def f(a, a): ..."],
+        ["import labkit.metrics as m\nd = {}\nd['a'] = m.iou", "iou = lambda: d['a']()"],
+        ["class H:\n    def run(self):\n        m.iou()", "import labkit.metrics as m\nh = H()"]
+        + ["def iou():\n    return h.run()", "def f():\n    x = 1\n    global x"],
         ["import labkit.metrics as m", "class iou:\n    def __call__(self, a):\n        m.iou(a)"],
     ],
 )
@@ -44,11 +50,14 @@ def test_a_function_of_labkit_is_noted_by_any_name(cells):
 @pytest.mark.parametrize(
     "cell",
     [
-        "ax.spines.right.set_visible(False)\ntask.reference",
+        "ax.spines.right.set_visible(False)\nimport numpy as np\nnp.reference",
         "from labkit import metrics, classes\nmetrics.iou(a)\ndef iou(a):\n    return classes.PET",
         "from labkit import metrics\ndef iou(metrics):\n    return metrics.iou",  # an argument
         "from labkit.check import metrics as c, hand_in\nc.iou(iou)\nhand_in(c, globals())",
         "def dice(a):\n    return iou(a)\ndef iou(a):\n    return dice(a)",
+        "import gc\ngc.collect()\ndef inspect(a):\n    return a\ninspect(1)",
+        "import labkit.metrics as m\ndef iou(a):\n    return m.iou(a)\ndef iou(a):\n    return 1",
+        "import labkit.metrics as m\ndef f():\n    g = m.iou\ndef g(a): ...\niou = lambda: g(1)",
     ],
 )
 def test_other_code_gets_no_note(cell):
@@ -60,11 +69,15 @@ def test_other_code_gets_no_note(cell):
     [
         ("from labkit.check import metrics as c\nc.iou.reference", "labkit.check.metrics.iou.refe"),
         ("import labkit.check.metrics\nlabkit.check.metrics.iou.mutant()", "iou.mutant"),
-        ("from labkit.check import metrics as c\nvars(c)", "labkit.check.metrics.__dict__"),
-        ("from labkit.check import metrics as c\ngetattr(c.iou, 'ref' + n)", "iou.__dict__"),
+        ("from labkit.check import metrics as c\nvars(c)", "labkit.check.metrics.reference"),
+        ("from labkit.check import metrics as c\ngetattr(c.iou, 'ref' + n)", "iou.reference"),
         ("from inspect import getsource as g\ng(f)", "inspect.getsource"),
         ("import sys\nsys.modules['labkit']", "sys.modules"),
         ("def iou(a):\n    return eval('a')", "eval"),
+        ("import builtins\nbuiltins.exec('')", "builtins.exec"),
+        ("[t][0].reference", ".reference"),
+        ("for s in [t]:\n    s.mutant(1)", ".mutant"),
+        ("import gc\ngc.get_objects()", "gc.get_objects"),
     ],
 )
 def test_code_that_may_read_the_solutions_is_noted(cell, name):
@@ -74,15 +87,44 @@ def test_code_that_may_read_the_solutions_is_noted(cell, name):
 
 @given(st.text(), st.text(alphabet="()[]{}=:. \nabimport*def,lambda%!?"))
 def test_any_text_can_be_searched(one, other):
-    names.Notebook([one, other]).names()
+    names.Notebook([one, other]).all_names()
+
+
+@pytest.mark.parametrize("cell", ["x = 1\n" * 50_000, "-" * 20_000 + "1", "(" * 300 + ")" * 300])
+def test_what_can_not_be_searched_may_use_what_is_forbidden(cell):
+    found, refused = grader.read([cell], IOU, ["sklearn"])
+    assert all("searched for names" in note for note in found)
+    assert refused.keys() == (IOU.keys() if found else set())
 
 
 @pytest.mark.parametrize(
-    "cell", ["x = 1\n" * 200_000, "(" * 150 + ")" * 150, "-" * 20_000 + "1", "a" + ".b" * 5_000]
+    "cells",
+    [
+        ["%a\n" * 20_000],
+        ["x = 1"] * 10_000,
+        ["=".join(f"a{n}" for n in range(5_000)) + "=[" + "b," * 20_000 + "]"],
+        [f"import m{n}\na{n} = q.x" for n in range(4_000)],
+        [f"def f{n}():\n    return f{n + 1}()" for n in range(5_000)],
+        ["import labkit.check.reference as a0", *(f"a{n + 1} = a{n}.b" for n in range(5_000))],
+        [f"from a{n} import *\nx{n}" for n in range(5_000)],
+    ],
 )
-def test_what_is_too_long_or_too_deep_is_said(cell):
-    found, refused = grader.read([cell], IOU, ["sklearn"])
-    assert refused == {} and all("searched for names" in note for note in found)
+def test_long_code_takes_little(cells):
+    """Of time and memory, because it is searched in the process that grades the class."""
+    found, _ = grader.read([*cells, "def iou():\n    return f0()"], IOU, ["sklearn"])
+    assert sum(map(len, found)) < 2_000
+
+
+@pytest.mark.parametrize(
+    "code, name",
+    [
+        ("from sklearn.metrics import *\ndef iou(a):\n    return jaccard_score(a)", "sklearn"),
+        ("import tensorflow as tf\niou = lambda a: tf.keras.losses.mse(a)", "keras.losses"),
+        ("from tensorflow import keras\niou = keras.losses.mse", "keras.losses"),
+    ],
+)
+def test_a_forbidden_name_is_found(code, name):
+    assert names.among(names.Notebook([code]).uses("iou"), [name])
 
 
 def test_a_task_that_uses_a_forbidden_name_is_not_correct(write):
@@ -91,3 +133,10 @@ def test_a_task_that_uses_a_forbidden_name_is_not_correct(write):
         result = grader.grade(write(cells), None, backend=Process, forbidden=forbidden)
         assert result.points == points
         assert ("numpy.multiply" in result.answers["9.1"].hint) == (points == 1)
+
+
+def test_functions_that_are_missing_are_not_attempted(write, monkeypatch):
+    monkeypatch.undo()  # the real lab, whose tasks the worker finds
+    result = grader.grade(write("x = 1"), "metrics", backend=Process)
+    assert {answer.state for answer in result.answers.values()} == {"not attempted"}
+    assert not result.problem
