@@ -135,8 +135,7 @@ def test_a_task_that_uses_a_forbidden_name_is_not_correct(write):
         assert ("numpy.multiply" in result.answers["9.1"].hint) == (points == 1)
 
 
-def test_functions_that_are_missing_are_not_attempted(write, monkeypatch):
-    monkeypatch.undo()  # the real lab, whose tasks the worker finds
-    result = grader.grade(write("x = 1"), "metrics", backend=Process)
-    assert {answer.state for answer in result.answers.values()} == {"not attempted"}
-    assert not result.problem
+def test_a_function_that_is_missing_is_not_attempted(write):
+    result = grader.grade(write("why = 'it is so'"), None, backend=Process)
+    assert result.answers["9.1"].state == "not attempted"
+    assert result.points == 1 and not result.problem
