@@ -206,7 +206,7 @@ def focal_loss(p, gamma=2):
         (step - rise) / (steps - rise) => step / steps
             The rate jumps after the rise. Count the steps of the fall from the end of the rise.
         / (steps - rise) => / (steps - rise - 1)
-            The rate reaches 0 one step too early. It would do so at step number steps.
+            The rate reaches 0 one step too early. In the task, it is 0 when step equals steps.
         step < rise => step < rise - 1
             The fall starts one step too early. Steps are counted from 0.
         / (steps - rise) => / steps

@@ -72,26 +72,30 @@ def grade(submission, lab, hidden=None, limits=Limits(), backend=Container, forb
     notes, refused = read(cells, tasks, forbidden)
     result = GradeResult(submission.student, answers, notes=notes, code=code)
     result = run(result, cells, tasks, lab, hidden or {}, partial(Session, limits, backend))
+    refused = {number: one for number, one in refused.items() if result.answers[number].passed}
     return replace(result, answers={**result.answers, **refused})
 
 
 def read(cells, tasks, forbidden):
-    """Notes on what the code uses, and the answers of tasks that use what is forbidden."""
+    """Notes on what the code uses, and answers in place of right ones that use what is forbidden.
+
+    Where something is forbidden, code that can't be searched is not accepted.
+    """
+    functions = {number: task for number, task in tasks.items() if isinstance(task, Task)}
     try:
         notebook = names.Notebook(cells)
-        notes = names.notes(notebook, tasks)
-        used = {n: names.among(notebook.uses(task.name), forbidden) for n, task in tasks.items()}
-    except names.Unreadable as reason:
-        notes, used = [str(reason)], {}
-        if forbidden:
-            used = {n: ["what can't be found"] for n, t in tasks.items() if isinstance(t, Task)}
-    refused = {
-        number: Answer(
-            number, tasks[number].name, INCORRECT, hint=f"It uses {', '.join(found)}: not allowed."
+        notes = names.notes(notebook, functions)
+        used = {n: names.among(notebook.uses(t.name), forbidden) for n, t in functions.items()}
+        hints = {
+            n: f"It uses {names.shown(found)}: not allowed." for n, found in used.items() if found
+        }
+    except Exception as error:  # one notebook must not end the grading of a class
+        known = isinstance(error, names.Unreadable)
+        notes = [str(error) if known else f"its code can't be searched: {type(error).__name__}"]
+        hints = dict.fromkeys(
+            functions if forbidden else (), "Its code can't be searched for names."
         )
-        for number, found in used.items()
-        if found
-    }
+    refused = {n: Answer(n, tasks[n].name, INCORRECT, hint=hint) for n, hint in hints.items()}
     return tuple(notes), refused
 
 

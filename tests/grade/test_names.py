@@ -90,11 +90,29 @@ def test_any_text_can_be_searched(one, other):
     names.Notebook([one, other]).all_names()
 
 
-@pytest.mark.parametrize("cell", ["x = 1\n" * 50_000, "-" * 20_000 + "1", "(" * 300 + ")" * 300])
-def test_what_can_not_be_searched_may_use_what_is_forbidden(cell):
-    found, refused = grader.read([cell], IOU, ["sklearn"])
-    assert all("searched for names" in note for note in found)
-    assert refused.keys() == (IOU.keys() if found else set())
+@pytest.mark.parametrize(
+    "cell", ["x = 1\n" * 50_000, "x = " + "[" * 90 + "a" + ".b" * 3_000 + "]" * 90]
+)
+def test_code_that_can_not_be_searched_is_noted(cell):
+    (note,), refused = grader.read([cell], IOU, ["sklearn"])
+    assert "searched" in note and refused.keys() == IOU.keys()
+    assert grader.read([cell], IOU, ())[1] == {}
+
+
+def test_any_error_of_the_search_is_a_note(monkeypatch):
+    monkeypatch.setattr(names, "notes", lambda *_: 1 / 0)
+    assert grader.read(["x = 1"], IOU, ()) == (
+        ("its code can't be searched: ZeroDivisionError",),
+        {},
+    )
+
+
+def test_a_wrong_answer_keeps_its_hint(write):
+    wrong = "import numpy as np\ndef double(x):\n    return np.square(x)"
+    result = grader.grade(write(wrong), None, backend=Process, forbidden=["numpy"])
+    assert result.answers["9.1"].hint == "This is the square."
+    untouched = grader.grade(write("x = 1\n" * 50_000), None, backend=Process, forbidden=["numpy"])
+    assert untouched.answers["9.1"].state == "not attempted"
 
 
 @pytest.mark.parametrize(
@@ -109,8 +127,8 @@ def test_what_can_not_be_searched_may_use_what_is_forbidden(cell):
         [f"from a{n} import *\nx{n}" for n in range(5_000)],
     ],
 )
-def test_long_code_takes_little(cells):
-    """Of time and memory, because it is searched in the process that grades the class."""
+def test_long_code_is_searched_in_little_time(cells):
+    """The search runs in the process that grades the class."""
     found, _ = grader.read([*cells, "def iou():\n    return f0()"], IOU, ["sklearn"])
     assert sum(map(len, found)) < 2_000
 
