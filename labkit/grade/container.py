@@ -219,7 +219,7 @@ class Container(Process):
         engine, *words = command(
             self.engine, self.name, self.limits, self.folder.name, "-m", module
         )
-        return popen([*engine, *words])
+        return popen([*engine, *words], cwd=self.folder.name)  # conmon writes a file "oom" there
 
     def over(self):
         now, computed = time.monotonic(), self.cpu_seconds()

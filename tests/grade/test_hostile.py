@@ -78,12 +78,16 @@ SHORT_TIMES = {"endless": {"cpu_seconds": 1}, "waits": {"seconds": 4}, "sleeps":
 
 
 @each(FATAL, quick=8)
-def test_attack_is_stopped_and_reported(graded, name):
+def test_attack_is_stopped_and_reported(graded, name, tmp_path, monkeypatch):
+    """And leaves no file where the grader was started."""
+    (tmp_path / "started").mkdir()
+    monkeypatch.chdir(tmp_path / "started")
     reason, *cells = FATAL[name]
     limits = replace(TIGHT, **SHORT_TIMES.get(name.split()[0], {}))
     result = graded(*cells, limits=limits)
     assert result.points == 0
     assert reason is None or reason in (result.problem or result.notes[0])
+    assert not any(Path.cwd().iterdir())
 
 
 def test_submission_that_cannot_be_monitored_is_stopped(backend, graded, monkeypatch):
