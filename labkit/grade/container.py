@@ -29,6 +29,15 @@ KILLED = 128 + 9  # the exit status of a shell whose command was killed
 PROXIES = [f"{name}_proxy" for name in ("http", "https", "ftp", "no", "all")]
 PROXIES += [name.upper() for name in PROXIES]
 FILES = 256  # open files of a process
+# What a trial container does, and its memory: more than labkit needs, less than what it asks for.
+MEMORY = 256 * 1024**2
+TRIAL = """
+from labkit.grade.worker import Work
+Work()
+print("works", flush=True)
+taken = [b"x" * 2**20 for _ in range(2**10)]
+print("exceeded")
+"""
 # In the order of preference. The second is for machines whose control groups are of both versions.
 ENGINES = (
     ("podman",),
@@ -74,7 +83,10 @@ def select_backend(no_container=False):
 
 
 def check(engine):
-    """Raise ``Unsafe`` unless a container can import labkit; make Docker's image if needed."""
+    """Raise ``Unsafe`` unless code can run in a container, and its memory is limited.
+
+    Makes Docker's image if needed.
+    """
     if shutil.which(engine[0]) is None:
         raise Unsafe("it is not installed")
     if has_image(engine):
@@ -82,12 +94,15 @@ def check(engine):
     # Stopped containers remain if a grader is killed. Young ones may be another grader's.
     old = ("--filter", f"label={LABEL}", "--filter", "until=1h")
     call(engine, "container", "prune", "--force", *old)
-    name, limits = new_name(), Limits()
+    name = new_name()
     with new_root() as folder:
-        result = call(*command(engine, name, limits, folder, "-c", "import labkit.grade.worker"))
+        words = command(engine, name, Limits(memory=MEMORY), folder, "-c", TRIAL)
+        result = call(*words, cwd=folder)  # where Podman's monitor writes a file "oom"
         call(engine, "rm", "--force", name)
-    if result.returncode:
+    if "works" not in result.stdout:
         raise Unsafe(f"it can't isolate here: {result.stderr.strip()}")
+    if "exceeded" in result.stdout:  # such as Podman without root, with control groups of version 1
+        raise Unsafe(f"it does not limit memory here. {result.stderr.strip()}".strip())
 
 
 def call(engine, *words, **options):
@@ -181,7 +196,12 @@ def image_name():
 def dockerfile():
     """The text of the Dockerfile."""
     version = ".".join(map(str, sys.version_info[:2]))
-    return f"FROM python:{version}-slim\nRUN pip install --no-cache-dir {' '.join(pins())}\n"
+    return (
+        f"FROM python:{version}-slim\n"
+        f"RUN pip install --no-cache-dir {' '.join(pins())}\n"
+        # Else Docker makes the working folder, and files in memory get its mode instead of theirs.
+        f"RUN mkdir --mode 1777 {PRIVATE}\n"
+    )
 
 
 def pins():
@@ -219,7 +239,7 @@ class Container(Process):
         engine, *words = command(
             self.engine, self.name, self.limits, self.folder.name, "-m", module
         )
-        return popen([*engine, *words], cwd=self.folder.name)  # conmon writes a file "oom" there
+        return popen([*engine, *words], cwd=self.folder.name)  # as in ``check``
 
     def over(self):
         now, computed = time.monotonic(), self.cpu_seconds()
@@ -251,7 +271,8 @@ class Container(Process):
             return self.process.wait(timeout=5)
 
     def kill(self):
-        call(self.engine, "rm", "--force", self.name)
+        with suppress(subprocess.TimeoutExpired):  # an engine that hangs does not stop the class
+            call(self.engine, "rm", "--force", self.name, timeout=60)
         super().kill()  # the engine's command may still write what nobody reads
 
 

@@ -1,6 +1,7 @@
 """Isolation: selecting an engine, running without one, and failures of engines."""
 
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -14,15 +15,19 @@ from labkit.grade.process import Limits, Process
 
 @pytest.fixture
 def engine(monkeypatch):
-    """A function that lets every engine refuse some of its commands, and records all."""
+    """A function that lets every engine refuse some of its commands, and records all.
 
-    def refuse(*refused, installed=("podman", "docker")):
+    Code runs in its containers; with ``limits=False`` they also get too much memory.
+    """
+
+    def refuse(*refused, installed=("podman", "docker"), limits=True):
         calls = []
 
         def call(engine, *words, **_):
             calls.append((engine, words))
             code = int(words[0] in refused or f"{engine[0]} {words[0]}" in refused)
-            return subprocess.CompletedProcess([], code, "", "refused")
+            output = "works\n" if limits else "works\nexceeded\n"
+            return subprocess.CompletedProcess([], code, "" if code else output, "refused")
 
         which = {name: f"/usr/bin/{name}" for name in installed}.get
         monkeypatch.setattr(container.shutil, "which", which)
@@ -62,6 +67,24 @@ def test_failure_of_docker_raises(engine, capsys, refused, reason):
     with pytest.raises(Unsafe, match=reason):
         container.select_backend()
     assert ("some minutes" in capsys.readouterr().err) == ("build" in refused)
+
+
+def test_engine_that_does_not_limit_memory_is_not_used(engine):
+    """As Podman does without root on Linux systems with control groups of version 1."""
+    engine(limits=False)
+    reason = "podman: it does not limit memory here. refused.*docker: it does not limit memory"
+    with pytest.raises(Unsafe, match=reason):
+        container.select_backend()
+
+
+def test_trial_leaves_no_file(backend, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    container.check(backend.engine)
+    assert not any(tmp_path.iterdir())
+
+
+def test_trial_needs_more_memory_than_its_limit():
+    assert "exceeded" in subprocess.check_output([sys.executable, "-c", container.TRIAL], text=True)
 
 
 @pytest.mark.parametrize("engine", container.ENGINES)
