@@ -200,7 +200,7 @@ class Run:
             del self.processes[name]
         if code or "cell" in last or not last:
             text = errors.get(timeout=10).strip().splitlines() or [f"it ended with {code}"]
-            return {"error": text[-1]}
+            return {"error": "\n".join(text[-10:])}  # the end of a traceback
         return last
 
     def done(self):
