@@ -235,6 +235,7 @@ def differences(table):
         axis.errorbar(rows["mean"], y, xerr=errors, fmt="|", color="#0072B2", ms=12, capsize=3)
         axis.axvline(0, color="black", lw=1)
         axis.set_title(fill(name, 14), fontsize=11)
+        axis.set_xlabel("difference")
         axis.locator_params(axis="x", nbins=4 if len(names) < 3 else 2)
         axis.xaxis.set_major_formatter("{x:g}")
         axis.grid(axis="x", alpha=0.3)

@@ -1,7 +1,7 @@
 """Attributes of an image and its mask: shades, contrasts, size, shape, brightness, sharpness.
 
-Colors are compared in CIELAB, where a distance of 1 (Delta E of 1976) is about the smallest
-difference that people see, for any color.
+Colors are compared in CIELAB. A distance of about 2.3 (Delta E of 1976) is the smallest difference
+that people notice.
 """
 
 from functools import cache
