@@ -174,6 +174,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the setting is that of Linux")
+@pytest.mark.slow
 def test_freed_memory_is_kept_after_training():
     """Page faults of 100 arrays of 1 MB: each would have 256."""
     done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True)

@@ -77,7 +77,7 @@ FATAL = {
 SHORT_TIMES = {"endless": {"cpu_seconds": 1}, "waits": {"seconds": 4}, "sleeps": {"idle": 3}}
 
 
-@each(FATAL, quick=8)
+@each(FATAL, quick=4)
 def test_attack_is_stopped_and_reported(graded, name, tmp_path, monkeypatch):
     """And leaves no file where the grader was started."""
     (tmp_path / "started").mkdir()
@@ -326,7 +326,7 @@ made(-1 if done.returncode else 0)
 }
 
 
-@each(UNOWNED_MEMORY, quick=1)
+@each(UNOWNED_MEMORY, quick=0)
 def test_memory_outside_processes_is_limited(graded, name):
     result = graded(attempt(UNOWNED_MEMORY[name]), limits=TIGHT)
     assert "memory" in result.problem or result.words["9.2"] == "it was refused"

@@ -83,6 +83,7 @@ def test_trial_leaves_no_file(backend, tmp_path, monkeypatch):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_trial_needs_more_memory_than_its_limit():
     assert "exceeded" in subprocess.check_output([sys.executable, "-c", container.TRIAL], text=True)
 
