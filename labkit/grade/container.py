@@ -199,7 +199,7 @@ def dockerfile():
     return (
         f"FROM python:{version}-slim\n"
         f"RUN pip install --no-cache-dir {' '.join(pins())}\n"
-        # Else Docker makes the working folder, and files in memory get its mode instead of theirs.
+        # Else Docker makes this folder, in which only root may write, and the tmpfs takes its mode.
         f"RUN mkdir --mode 1777 {PRIVATE}\n"
     )
 

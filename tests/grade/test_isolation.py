@@ -129,3 +129,7 @@ def test_failure_to_start_is_not_graded(write):
 def test_dockerfile_pins_installed_versions():
     assert f"numpy=={np.__version__} " in container.dockerfile()
     assert "optuna" not in container.dockerfile()  # only labkit's requirements
+
+
+def test_everyone_may_write_into_the_private_folder_of_the_image():
+    assert f"mkdir --mode 1777 {container.PRIVATE}" in container.dockerfile()
