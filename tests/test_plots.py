@@ -273,6 +273,12 @@ def test_frames_show_the_middle_one_and_hide_others(count):
     assert (slider["min"], slider["max"]) == ("0", str(count - 1))
 
 
+def test_smoke_profile_draws_the_middle_frame_alone(monkeypatch):
+    monkeypatch.setenv("LABKIT_PROFILE", "smoke")
+    (frame,), slider, _ = frame_tags(range(5))
+    assert frame.p.text == slider["aria-valuetext"] == "2" and not frame.has_attr("hidden")
+
+
 def test_frames_have_pictures_sentences_and_escaped_text():
     frames, slider, page = frame_tags([0.5, 0.7], say='IoU > {}, "good"'.format)
     assert [frame.img["alt"] for frame in frames] == ['IoU > 0.5, "good"', 'IoU > 0.7, "good"']
