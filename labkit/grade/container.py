@@ -29,7 +29,8 @@ KILLED = 128 + 9  # the exit status of a shell whose command was killed
 PROXIES = [f"{name}_proxy" for name in ("http", "https", "ftp", "no", "all")]
 PROXIES += [name.upper() for name in PROXIES]
 FILES = 256  # open files of a process
-# What a trial container does, and its memory: more than labkit needs, less than what it asks for.
+# What a trial container does, and its memory. With what ``command`` adds for files in memory, it is
+# more than labkit needs, and less than the trial takes.
 MEMORY = 256 * 1024**2
 TRIAL = """
 from labkit.grade.worker import Work
