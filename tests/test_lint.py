@@ -79,14 +79,10 @@ def test_broken_rule_is_reported(cells, problem, tmp_path, capsys):
     assert lint.main([str(path)]) == 0
 
 
-def test_questions_have_words_of_their_own():
-    first, questions = quiz(*QUESTIONS)
-    questions.source += "\n## Exercises\n\n<details><summary>Hint</summary>\n\nOne.\n\n</details>"
-    assert lint.count_words(new_notebook(cells=[first, questions])) == 7 + 5
-    assert lint.problems(notebook_text(first, questions)) == []
-    questions.source = questions.source.replace("Because.", "Because. " + "word " * 335, 1)
-    (problem,) = lint.problems(notebook_text(first, questions))
-    assert problem.startswith("q: its questions have 3")
+def test_words_that_the_page_omits_do_not_count():
+    shown = new_markdown_cell("one [two](three.md)\n\n## Check yourself\n\nsix")
+    omitted = new_markdown_cell("seven", metadata={"tags": ["remove-cell", "text-4.1"]})
+    assert lint.count_words(new_notebook(cells=[shown, code_cell("x = 1"), omitted])) == 6
 
 
 def test_long_cells_are_limited_to_one_in_ten():
