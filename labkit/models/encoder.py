@@ -4,6 +4,7 @@ Source: Sandler et al. (2018), arXiv:1801.04381; the taps are those of the labor
 """
 
 import os
+from pathlib import Path
 
 import keras
 
@@ -50,14 +51,31 @@ def imagenet_weights(weights="auto"):
     url = WEIGHTS_URL + WEIGHTS_FILE
     problem = problem_for_keras(url)
     if problem is None:
-        return keras.utils.get_file(
-            WEIGHTS_FILE, url, cache_dir=str(keras_home()), cache_subdir="models"
-        )
+        try:
+            return download_whole(url)
+        except Exception as error:  # Keras raises a plain one, for example if a proxy refuses
+            problem = f"can't be downloaded ({error}): run this again, or on another network"
     missing = f"MobileNetV2's ImageNet weights are not in {path}, and {url} {problem}."
     if weights == "imagenet":
         raise ConnectionError(missing)
     print(missing)
     return None
+
+
+def download_whole(url):
+    """Download a weights file into Keras's cache; returns its path.
+
+    Under another name until it is whole: a killed process must not leave a part of it.
+    """
+    name = url.rpartition("/")[2]
+    partial = keras.utils.get_file(
+        f"{os.getpid()}-{name}",
+        url,
+        cache_dir=str(keras_home()),
+        cache_subdir="models",
+        force_download=True,  # instead of the part that a killed process has left
+    )
+    return str(Path(partial).replace(Path(partial).with_name(name)))
 
 
 def keras_home():

@@ -1,5 +1,7 @@
 """The U-Net: shapes, trainable weights, ImageNet weights and the upsampling block."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -310,12 +312,42 @@ def test_missing_weights_are_the_courses_or_an_error_offline(offline, capsys, sh
         small_model(weights="imagenet")
 
 
-def test_imagenet_weights_are_downloaded(folders, monkeypatch):
-    calls = []
+@pytest.fixture
+def download(monkeypatch, tmp_path):
+    """An empty Keras folder, and the weights at an address that can be reached.
+
+    Returns where they belong.
+    """
+    published, home = tmp_path / encoder.WEIGHTS_FILE, tmp_path / "keras"
+    published.write_bytes(b"all weights")
+    home.mkdir()
+    monkeypatch.setenv("KERAS_HOME", str(home))
+    monkeypatch.setattr(encoder, "WEIGHTS_URL", f"{tmp_path.as_uri()}/")
     monkeypatch.setattr(encoder, "problem_for_keras", lambda url: None)
-    monkeypatch.setattr(keras.utils, "get_file", lambda *args, **_: calls.append(args) or "file")
-    assert encoder.imagenet_weights("auto") == "file"
-    assert calls == [(encoder.WEIGHTS_FILE, encoder.WEIGHTS_URL + encoder.WEIGHTS_FILE)]
+    return home / "models" / encoder.WEIGHTS_FILE
+
+
+def cut_off(name, url, cache_dir, cache_subdir, **_):
+    """In the place of ``keras.utils.get_file``: leaves a part of the file, as a killed process."""
+    folder = Path(cache_dir, cache_subdir)
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"all")
+    raise Exception(f"URL fetch failure on {url}: 403 -- Forbidden")
+
+
+def test_imagenet_weights_are_downloaded(download):
+    assert encoder.imagenet_weights("auto") == str(download)
+    assert [file.read_bytes() for file in download.parent.iterdir()] == [b"all weights"]
+
+
+def test_failed_download_of_weights_is_as_no_network(download, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.utils, "get_file", cut_off)
+        assert encoder.imagenet_weights("auto") is None
+        assert "403 -- Forbidden" in capsys.readouterr().out
+        with pytest.raises(ConnectionError, match=r"403 -- Forbidden.*run this again"):
+            encoder.imagenet_weights("imagenet")
+    assert Path(encoder.imagenet_weights("imagenet")).read_bytes() == b"all weights"
 
 
 def test_channels_first_is_refused(monkeypatch):
