@@ -6,11 +6,12 @@ counts of a set of images, so bootstrap intervals only resample the counts.
 
 from typing import NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 
-from labkit import losses, metrics, training
-from labkit.classes import NUM_CLASSES, Classes
+from labkit import metrics, training
+from labkit.classes import IGNORE, NUM_CLASSES, Classes
 
 # Bands of distance, in pixel steps, from the true edge between two classes: (first, last).
 BANDS = {"0": (0, 0), "1": (1, 1), "2-3": (2, 3), "4-7": (4, 7), "8 or more": (8, 8)}
@@ -20,7 +21,7 @@ class Tally(NamedTuple):
     """The counts that scores are computed from, one entry per image.
 
     Attributes:
-        loss: mean cross-entropy of the pixels, float64 ``[N]``.
+        loss: sum of the cross-entropy of the pixels that count, float64 ``[N]``.
         matrix: confusion matrices, int64 ``[N, C, C]``.
         band: intersection and union of each class's boundary bands, int64 ``[N, C, 2]``.
         near: confusion matrices of the pixels in each of ``BANDS``, int64 ``[N, D, C, C]``.
@@ -41,11 +42,10 @@ class Tally(NamedTuple):
 def score(model, split, flips=False):
     """Scores of a model on a split: a flat dict of floats.
 
-    ``loss`` (mean cross-entropy over all pixels), ``accuracy`` and ``mean IoU`` (pooled); IoU and
-    Dice of each class, "pooled" and "per image"; "boundary IoU" of each class (pooled); "accuracy"
-    and the IoU of the main class, such as "pet IoU", by steps from the true edge (pooled). Pixels
-    and images in which a class is in neither mask do not count for it; its score is NaN if that
-    leaves nothing.
+    ``loss`` (mean cross-entropy), ``accuracy`` and ``mean IoU`` (pooled); IoU and Dice of each
+    class, "pooled" and "per image"; "boundary IoU" of each class (pooled); "accuracy" and the IoU
+    of the main class, such as "pet IoU", by steps from the true edge (pooled). Pixels and images in
+    which a class is in neither mask do not count for it; its score is NaN if that leaves nothing.
     ``flips`` averages the predictions of each image and its mirror image.
     """
     return summarize(tally(model, split, flips))
@@ -59,14 +59,26 @@ def tally(model, split, flips=False):
         if not batches:
             training.check_split(split, logits.shape[-1])
         masks, pred_masks = split.masks[batch][..., 0], np.argmax(logits, axis=-1)
-        entropy = losses.CrossEntropy(reduction=None)(split.masks[batch], logits)  # [B, H, W]
-        loss = np.mean(ops.convert_to_numpy(entropy), axis=(1, 2), dtype="float64")
+        loss = cross_entropy(masks, logits).sum((1, 2), dtype="float64")
         matrix = metrics.confusion(masks, pred_masks, **options)
         band = metrics.boundary_areas(masks, pred_masks, **options)
         near = confusion_by_distance(masks, pred_masks, options["num_classes"])
         batches.append((loss, matrix, band, near))
     columns = (np.concatenate(column) for column in zip(*batches, strict=True))
     return Tally(*columns, split.classes)
+
+
+def cross_entropy(masks, logits):
+    """Cross-entropy of each pixel, float32 ``[N, H, W]``; 0 where the mask is ignored.
+
+    ``losses.CrossEntropy`` divides by the pixels that count in the whole batch; scores divide by
+    those of the images that they are of.
+    """
+    counted = masks != IGNORE
+    entropy = keras.losses.sparse_categorical_crossentropy(
+        np.where(counted, masks, 0), logits, from_logits=True
+    )
+    return ops.convert_to_numpy(entropy) * counted
 
 
 def confusion_by_distance(masks, pred_masks, num_classes=NUM_CLASSES):
@@ -89,7 +101,7 @@ def summarize(counts):
     """The scores of a ``Tally``, as ``score`` returns them."""
     pooled, names = counts.matrix.sum(0), counts.classes.names
     scores = {
-        "loss": counts.loss.mean(),
+        "loss": counts.loss.sum() / pooled.sum(),
         "accuracy": metrics.accuracy_from(pooled),
         "mean IoU": np.nanmean(metrics.iou_from(pooled, empty=np.nan)),
     }

@@ -7,7 +7,7 @@ import pytest
 from labkit import classes, data, losses, metrics
 from labkit.analysis import scores
 from labkit.analysis.scores import Tally
-from labkit.classes import PETS
+from labkit.classes import IGNORE, PETS, Classes
 
 NAMES = {
     *("loss", "accuracy", "mean IoU"),
@@ -49,6 +49,19 @@ def test_score_matches_metrics_of_predicted_masks(model, split):
             assert actual == pytest.approx(expected)
     both, either = metrics.boundary_areas(split.masks, pred_masks).sum(0)[classes.PET]
     assert values["pet boundary IoU"] == pytest.approx(both / either)
+
+
+def test_loss_of_an_image_is_the_mean_of_its_pixels_that_count(model, split):
+    """One image without ignored pixels, one with few others, in one batch."""
+    masks = np.array(split.masks[:2])
+    masks[1, :30] = IGNORE
+    both = data.Split(split.images[:2], masks, {}, Classes(PETS.names, ignore=True))
+    counts = scores.tally(model, both)
+    for index, rows in ((0, slice(None)), (1, slice(30, None))):
+        logits = model.predict_on_batch(np.asarray(both.images))[[index], rows]
+        expected = float(losses.CrossEntropy()(masks[[index], rows], logits))
+        loss = scores.summarize(counts.select([index]))["loss"]
+        assert loss == pytest.approx(expected, rel=1e-5)
 
 
 def test_flips_average_both_views(model, split):
