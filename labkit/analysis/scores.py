@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+import pandas as pd
 from keras import ops
 
 from labkit import metrics, training
@@ -83,17 +84,11 @@ def cross_entropy(masks, logits):
 
 def confusion_by_distance(masks, pred_masks, num_classes=NUM_CLASSES):
     """Confusion matrices of the pixels in each of ``BANDS``, int64 ``[N, D, C, C]``."""
-    steps = metrics.distance_to_boundary(masks, max_distance=8)
-    counted = masks < num_classes  # 255 is ignored
-    cells = num_classes * masks.astype(int) + pred_masks  # [N, H, W], index into the flat matrix
+    steps = metrics.distance_to_boundary(masks, max(last for _, last in BANDS.values()))
     matrices = []
     for first, last in BANDS.values():
-        inside = (first <= steps) & (steps <= last) & counted
-        counts = [
-            np.bincount(cell[band], minlength=num_classes**2)
-            for cell, band in zip(cells, inside, strict=True)
-        ]
-        matrices.append(np.reshape(counts, (-1, num_classes, num_classes)))
+        inside = np.where((first <= steps) & (steps <= last), masks, IGNORE)
+        matrices.append(metrics.confusion(inside, pred_masks, num_classes, IGNORE))
     return np.stack(matrices, axis=1)
 
 
@@ -126,19 +121,11 @@ def intervals(counts, draws=1000, seed=0):
     """Bootstrap 95 % interval of every score: ``{name: [low, high]}``.
 
     Resamples the images with replacement ``draws`` times, and leaves out samples without the class.
-    The interval shows how a score varies
-    with other images of the same kind, not with other trainings, for which there are seeds.
-    Source: Efron (1979).
+    The interval shows how a score varies with other images of the same kind, not with other
+    trainings, for which there are seeds. Source: Efron (1979).
     """
     rng = np.random.default_rng(seed)
     count = len(counts.loss)
     samples = [summarize(counts.select(rng.integers(count, size=count))) for _ in range(draws)]
-    limits = {name: _limits([scores[name] for scores in samples]) for name in samples[0]}
-    return {name: [float(low), float(high)] for name, (low, high) in limits.items()}
-
-
-def _limits(values):
-    """The limits of 95 % of some values; NaN does not count, and gives NaN if there is no other."""
-    values = np.array(values)
-    values = values[~np.isnan(values)]
-    return np.quantile(values, [0.025, 0.975]) if len(values) else (np.nan, np.nan)
+    limits = pd.DataFrame(samples).quantile([0.025, 0.975])  # NaN does not count
+    return {name: limits[name].to_list() for name in limits}
