@@ -176,8 +176,8 @@ def examples(split, source="auto", count=None):
         raise ValueError(f"count is {count}: use a whole number of at least 1, or None for all")
     if find_source(source) == REAL:
         download.check_prepared(split)
-        wanted = split if count is None else f"{split}[:{count}]"
-        return download.builder().as_dataset(split=wanted)
+        total = download.split_info()[split]["count"]
+        return download.builder().as_dataset(split=f"{split}[:{min(count or total, total)}]")
     count = count or SYNTHETIC_IMAGES[split == "test"]
     first = next(synthetic.examples(1, split=split))
     signature = {key: tf.type_spec_from_value(tf.constant(value)) for key, value in first.items()}
@@ -308,9 +308,13 @@ def hold_out(split):
 
     For the real dataset, ``labkit/validation.txt`` lists the validation images: a tenth of each
     breed, the same in every run. For other data, ``stratify`` chooses a tenth, at least one.
+    Raises ValueError for a single photograph.
     """
     val_names = (Path(__file__).parent / "validation.txt").read_text().split()
-    is_val = np.isin(split.table["name"], val_names)
+    is_val = np.isin(split.table.get("name", ()), val_names)
     if not is_val.any():
-        return stratify(split, max(0.1, 1 / count_photos(split)))
+        count = count_photos(split)
+        if count == 1:
+            raise ValueError("one photograph can't be divided: use at least two")
+        return stratify(split, max(0.1, 1 / count))
     return split.select(~is_val), split.select(is_val)

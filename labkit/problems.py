@@ -43,11 +43,13 @@ def _name(split, index):
 
 
 def _of_shapes(split):
-    """Yield (None, "", problem) for images and masks that do not have the shapes of a split."""
+    """Yield (None, "", problem) for images and masks that are no split."""
     images, masks = np.shape(split.images), np.shape(split.masks)
     if len(images) != 4 or images[-1] != 3 or masks != (*images[:3], 1):
         shapes = f"images have shape {images} and masks {masks}"
         yield None, "", f"{shapes}: use [N, H, W, 3] and [N, H, W, 1] of the same N, H and W"
+    elif not len(split):
+        yield None, "", "the split is empty: use at least one image"
 
 
 def _of_classes(split):

@@ -845,6 +845,13 @@ def test_hold_out_stratifies_other_splits(make_split):
     assert len(train) == 72
 
 
+def test_hold_out_needs_no_table_and_two_photographs(make_split):
+    two = make_split(2)
+    assert [len(part) for part in data.hold_out(data.Split(two.images, two.masks, {}))] == [1, 1]
+    with pytest.raises(ValueError, match="one photograph can't be divided: use at least two"):
+        data.hold_out(make_split(1))
+
+
 # --- raw examples --------------------------------------------------------------------------
 
 
@@ -876,7 +883,7 @@ def test_examples_default_to_all_synthetic(folders, split, count):
     assert len(data.examples(split, "synthetic")) == count
 
 
-@pytest.mark.parametrize(("count", "numbers"), [(None, [0, 1, 2]), (2, [0, 1])])
+@pytest.mark.parametrize(("count", "numbers"), [(None, [0, 1, 2]), (2, [0, 1]), (5000, [0, 1, 2])])
 def test_real_examples_come_from_tfds(prepared, count, numbers):
     raw = data.examples("train", count=count).as_numpy_iterator()
     assert [example["file_name"].decode() for example in raw] == [f"pet_{n}.jpg" for n in numbers]

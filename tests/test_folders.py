@@ -624,6 +624,8 @@ def test_check_names_what_is_wrong(good):
     assert problems(ignoring) == ["the whole mask is ignored"]
     shapes = small(good.images[:, :16], good.masks, good.classes)
     assert "images have shape (4, 16, 32, 3) and masks (4, 32, 32, 1)" in problems(shapes)[0]
+    empty = data.Split(good.images[:0], good.masks[:0], {}, good.classes)
+    assert problems(good, empty) == ["the split is empty: use at least one image"]
 
 
 def test_check_finds_interpolated_mask(good):
