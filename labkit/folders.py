@@ -38,6 +38,7 @@ COLOR = 1 << 24  # a color is the value COLOR + 0xRRGGBB, above all numbers
 MANY = 32  # different values, more than most datasets have classes
 MASK_ENDING = re.compile(r"[ _.-](masks?|labels?|labelIds|seg|segmentation|gt)$", re.IGNORECASE)
 SHOWN = 10  # files that are named in a message
+CODE = ("folders.py", "pictures.py", "splits.py")  # decides on pixels and on the division
 
 
 def from_folders(images, masks, classes=None, image_size=128, test_share=0.2, tiles=False):
@@ -177,7 +178,7 @@ def _key(pairs, masks, classes, size, test_share, tiles):
         for file, stat in zip(files, stats, strict=True)
     ]
     kinds = list(masks) if isinstance(masks, dict) else []
-    code = Path(__file__).read_bytes()
+    code = b"".join(Path(__file__).with_name(name).read_bytes() for name in CODE)
     settings = repr((stamps, [list(pair.masks) for pair in pairs], kinds))
     settings += repr((classes, test_share, tiles))
     return f"folders-{zlib.crc32(settings.encode() + code):08x}-{size_name(size)}"

@@ -1,6 +1,7 @@
 """Datasets in folders: pairs, values of masks, sizes, tiles, and what is wrong with them."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -559,6 +560,17 @@ def test_changed_mask_is_read_again(place):
     for name in "abc":
         add(place, name, quarters()[:, ::-1].copy())
     assert load(place, NAMES).train.masks[0, 0, 0] == 3
+
+
+@pytest.mark.parametrize("name", ["folders.py", "pictures.py", "splits.py"])
+def test_other_code_reads_again(place, monkeypatch, name):
+    for photo in "abc":
+        add(place, photo, quarters())
+    load(place, NAMES)
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda file: read(file) + b"#" * (file.name == name))
+    load(place, NAMES)
+    assert len(list(data.cache_folder().iterdir())) == 2
 
 
 # --- dividing ------------------------------------------------------------------------------------
