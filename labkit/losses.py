@@ -10,7 +10,7 @@ from keras import ops
 from labkit.classes import IGNORE
 
 
-def _labels(mask, logits):
+def class_numbers(mask, logits):
     """Class numbers, int32 ``[B, H, W]``; raises ValueError unless the shapes match."""
     size = tuple(logits.shape[1:3])
     if len(logits.shape) != 4 or tuple(mask.shape[1:]) not in (size, (*size, 1)):
@@ -23,7 +23,7 @@ def _labels(mask, logits):
 
 def _one_hot_and_softmax(mask, logits):
     """One-hot masks and softmax probabilities, both float32 ``[B, H, W, C]``; 0 where ignored."""
-    labels = _labels(mask, logits)
+    labels = class_numbers(mask, logits)
     one_hot = ops.equal(labels[..., None], ops.arange(logits.shape[-1], dtype="int32"))
     p = ops.softmax(ops.cast(logits, "float32"), axis=-1)
     return ops.cast(one_hot, "float32"), p * ops.cast(labels != IGNORE, "float32")[..., None]
@@ -50,7 +50,7 @@ class CrossEntropy(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """Loss of each pixel, ``[B, H, W]``."""
-        labels, num_classes = _labels(y_true, y_pred), y_pred.shape[-1]
+        labels, num_classes = class_numbers(y_true, y_pred), y_pred.shape[-1]
         if self.weights is not None and len(self.weights) != num_classes:
             raise ValueError(
                 f"{len(self.weights)} weights and {num_classes} classes: give one for each"

@@ -18,6 +18,7 @@ from keras import ops
 from scipy import ndimage
 
 from labkit import classes
+from labkit.losses import class_numbers
 
 AVERAGES = ("pooled", "image")
 
@@ -38,17 +39,23 @@ def confusion(mask, pred_mask, num_classes=classes.NUM_CLASSES, ignore=None):
     Raises:
         ValueError: for other shapes, or a value outside 0 to C - 1.
     """
-    mask, counted = _labels(mask, "mask", num_classes, ignore)
-    pred_mask, _ = _labels(pred_mask, "pred_mask", num_classes)
-    if mask.shape != pred_mask.shape:
-        shapes = f"mask has shape {mask.shape}, pred_mask {pred_mask.shape}"
-        raise ValueError(f"{shapes}: use equal shapes")
+    mask, pred_mask, counted = _pair(mask, pred_mask, num_classes, ignore)
     cells = mask * num_classes + pred_mask  # index into the flat matrix
     counts = [
         np.bincount(image[inside], minlength=num_classes**2)
         for image, inside in zip(cells, counted, strict=True)
     ]
     return np.array(counts, np.int64).reshape(len(mask), num_classes, num_classes)
+
+
+def _pair(mask, pred_mask, num_classes, ignore):
+    """Both as ``_labels`` returns them, of one shape, and whether each pixel counts."""
+    mask, counted = _labels(mask, "mask", num_classes, ignore)
+    pred_mask, _ = _labels(pred_mask, "pred_mask", num_classes)
+    if mask.shape != pred_mask.shape:
+        shapes = f"mask has shape {mask.shape}, pred_mask {pred_mask.shape}"
+        raise ValueError(f"{shapes}: use equal shapes")
+    return mask, pred_mask, counted
 
 
 def _labels(values, name, num_classes, ignore=None):
@@ -189,8 +196,7 @@ def boundary_areas(mask, pred_mask, num_classes=classes.NUM_CLASSES, distance=No
     Raises:
         ValueError: as ``confusion``, or for a distance below 1.
     """
-    mask, counted = _labels(mask, "mask", num_classes, ignore)
-    pred_mask, _ = _labels(pred_mask, "pred_mask", num_classes)
+    mask, pred_mask, counted = _pair(mask, pred_mask, num_classes, ignore)
     if distance is None:
         distance = max(1, round(0.02 * float(np.hypot(*mask.shape[1:]))))
     areas = []
@@ -249,14 +255,9 @@ def batch_confusion(y_true, logits):
     Raises:
         ValueError: if the shapes do not match.
     """
-    size, num_classes = tuple(logits.shape[1:3]), logits.shape[-1]
-    if len(logits.shape) != 4 or tuple(y_true.shape[1:]) not in (size, (*size, 1)):
-        raise ValueError(
-            f"masks of shape {tuple(y_true.shape)} and logits of shape {tuple(logits.shape)}: "
-            "expected [B, H, W, 1] and [B, H, W, C] of the same size"
-        )
-    pixels = size[0] * size[1]
-    y_true = ops.reshape(ops.cast(y_true, "int32"), (-1, pixels))
+    labels = class_numbers(y_true, logits)
+    pixels, num_classes = logits.shape[1] * logits.shape[2], logits.shape[-1]
+    y_true = ops.reshape(labels, (-1, pixels))
     y_pred = ops.reshape(ops.argmax(logits, axis=-1), (-1, pixels))
     # By comparison, because ``ops.one_hot`` fails at 255 on some backends.
     numbers = ops.arange(num_classes, dtype="int32")
@@ -314,10 +315,8 @@ class _Score(keras.metrics.Metric):
         return matrix[..., k, k], ops.sum(matrix[..., k, :], -1), ops.sum(matrix[..., :, k], -1)
 
     def get_config(self):
-        config = {**super().get_config(), "class_name": self.class_id, "average": self.average}
-        if self.num_classes != classes.NUM_CLASSES:  # absent by default, as in older versions
-            config["num_classes"] = self.num_classes
-        return config
+        config = {"class_name": self.class_id, "average": self.average}
+        return {**super().get_config(), **config, "num_classes": self.num_classes}
 
 
 @keras.saving.register_keras_serializable("labkit.metrics")

@@ -234,8 +234,9 @@ def test_functions_reject_invalid_masks(mask, match):
 
 def test_functions_reject_different_shapes_and_average():
     mask = np.zeros((1, 4, 5), int)
-    with pytest.raises(ValueError, match=r"\(1, 4, 5\), pred_mask \(1, 4, 4\)"):
-        metrics.confusion(mask, mask[:, :, 1:])
+    for function in (metrics.confusion, metrics.boundary_areas):
+        with pytest.raises(ValueError, match=r"\(1, 4, 5\), pred_mask \(1, 4, 1\)"):
+            function(mask, mask[:, :, :1])
     for score in SCORES:
         with pytest.raises(ValueError, match="average is 'mean': use one of pooled, image"):
             score(mask, mask, "mean")
