@@ -61,6 +61,8 @@ def train(
         raise ValueError(f"epochs is {epochs}: use at least 1")
     if not re.fullmatch(r"[\w.-]+", name):
         raise ValueError(f"name is {name!r}: use letters, digits, . _ - only, as it names a folder")
+    if train_ds.seed is None:
+        raise ValueError("train_ds keeps the split's order: shuffle it, Batches(split, seed=0)")
     num_classes = _num_classes(model, train_ds)
     for batches, argument in ((train_ds, "train_ds"), (val_ds, "val_ds")):
         if batches is not None:
@@ -127,9 +129,7 @@ def check_split(split, num_classes, name="split"):
 
 def _check_rate(optimizer, callbacks):
     """Raise ValueError for a callback that sets the learning rate of a schedule."""
-    if optimizer is None or not hasattr(unscaled(optimizer), "_learning_rate"):
-        return
-    if not isinstance(unscaled(optimizer)._learning_rate, LearningRateSchedule):
+    if not isinstance(getattr(unscaled(optimizer), "_learning_rate", None), LearningRateSchedule):
         return
     setters = keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler
     for callback in callbacks:

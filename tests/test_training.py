@@ -233,6 +233,11 @@ def test_too_few_epochs_raise(epochs):
         train(epochs=epochs)
 
 
+def test_train_images_that_are_not_shuffled_raise():
+    with pytest.raises(ValueError, match=r"shuffle it, Batches\(split, seed=0\)"):
+        training.train(tiny_model(), Batches(random_split(), 7), epochs=1, name="tiny")
+
+
 @pytest.mark.parametrize("name", ["", "a/b", "../up", "two words", "a\n"])
 def test_invalid_name_raises(name):
     with pytest.raises(ValueError, match="use letters, digits"):
