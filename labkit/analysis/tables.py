@@ -50,11 +50,13 @@ def interval(values, seed=0, draws=1000):
 def by_group(rows, group, score="pet IoU"):
     """Mean score of each group with its bootstrap interval, lowest mean first.
 
-    A pandas table with the columns ``images``, ``mean``, ``low``, ``high``.
+    A pandas table with the columns ``images``, ``mean``, ``low``, ``high``. Images whose score is
+    NaN do not count, and a group without others is left out.
     """
+    scored = rows.dropna(subset=[score])
     statistics = {
         name: (len(group_rows), *interval(group_rows[score]))
-        for name, group_rows in rows.groupby(group, observed=True)
+        for name, group_rows in scored.groupby(group, observed=True)
     }
     columns = ["images", "mean", "low", "high"]
     return pd.DataFrame.from_dict(statistics, "index", columns=columns).sort_values("mean")

@@ -91,6 +91,13 @@ def test_by_group_sorts_worst_first():
     assert list(tables.by_group(rows, "breed", "accuracy").index) == ["a", "c", "b"]
 
 
+def test_by_group_leaves_out_images_without_a_score():
+    rows = pd.DataFrame({"breed": list("aab"), "pet IoU": [0.5, np.nan, np.nan]})
+    assert tables.by_group(rows, "breed").to_dict("index") == {
+        "a": {"images": 1, "mean": 0.5, "low": 0.5, "high": 0.5}
+    }
+
+
 # --- associations --------------------------------------------------------------------------------
 
 
