@@ -5,6 +5,7 @@ The dataset numbers its labels 1, 2, 3 (its own ``annotations/README``: "1: Fore
 """
 
 import colorsys
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,8 @@ class Classes:
             no score.
 
     Raises:
-        ValueError: for fewer than two names, equal ones, or another number of colors.
+        ValueError: for fewer than two names, equal ones, another number of colors, or
+            other texts than colors.
     """
 
     names: tuple
@@ -44,6 +46,8 @@ class Classes:
         colors = palette(len(names)) if self.colors is None else tuple(self.colors)
         if len(colors) != len(names):
             raise ValueError(f"{len(names)} classes and {len(colors)} colors: give one for each")
+        for color in colors:
+            rgb(color)  # raises for what is no color
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "colors", colors)
 
@@ -128,8 +132,10 @@ class Classes:
 
 
 def rgb(color):
-    """A color such as "#E69F00" as three numbers, 0-255."""
-    return [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+    """A color such as "#E69F00" as three numbers, 0-255. Raises ValueError for another text."""
+    if not re.fullmatch("#[0-9a-fA-F]{6}", str(color)):
+        raise ValueError(f'color is {color!r}: use "#RRGGBB", such as "#E69F00"')
+    return list(bytes.fromhex(color[1:]))
 
 
 def palette(count):

@@ -17,7 +17,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from PIL import Image
 
 from labkit import profile
-from labkit.classes import PETS
+from labkit.classes import PETS, rgb
 
 WIDTH = 6.0  # inches; 11-point text stays readable on a phone, at half the size
 SAMPLE_TITLES = ("image", "true mask", "predicted mask")
@@ -152,8 +152,7 @@ def overlay(image, mask, pred_mask, class_name=None, axis=None, classes=PETS):
     }
     gray = np.asarray(image).mean(-1, keepdims=True).repeat(3, axis=-1) / 255
     for name, area in areas.items():
-        color = np.array([int(ERRORS[name][i : i + 2], 16) for i in (1, 3, 5)]) / 255
-        gray[area] = 0.35 * gray[area] + 0.65 * color
+        gray[area] = 0.35 * gray[area] + 0.65 * np.array(rgb(ERRORS[name])) / 255
     if axis is not None:
         axis.imshow(gray, interpolation="nearest")
         axis.set_axis_off()

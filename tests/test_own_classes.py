@@ -265,6 +265,7 @@ def test_main_and_background():
         (("ab",), "use strings"),
         (((1, 2),), "use strings"),
         ((("a", "b"), ("#000000",)), "2 classes and 1 colors"),
+        ((("a", "b"), ("#000000", "red")), "color is 'red': use .#RRGGBB"),
     ],
 )
 def test_invalid_classes_raise(arguments, match):
