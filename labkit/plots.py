@@ -122,11 +122,7 @@ def show_picture(axis, picture, title=None, classes=PETS):
 
 def class_legend(figure, classes=PETS):
     """Add a legend of the classes below the figure."""
-    swatches = [
-        Patch(facecolor=color, edgecolor="black", label=name)
-        for name, color in zip(classes.names, classes.colors, strict=True)
-    ]
-    figure.legend(handles=swatches, loc="outside lower center", ncols=3, frameon=False, fontsize=11)
+    _legend(figure, dict(zip(classes.names, classes.colors, strict=True)))
 
 
 def overlay(image, mask, pred_mask, class_name=None, axis=None, classes=PETS):
@@ -166,9 +162,13 @@ def overlay(image, mask, pred_mask, class_name=None, axis=None, classes=PETS):
 
 def error_legend(figure, class_name="pet"):
     """Add a legend of the colors of ``overlay`` below the figure."""
+    _legend(figure, {f"{class_name} {name}": color for name, color in ERRORS.items()})
+
+
+def _legend(figure, colors):
+    """Add a legend of colors by label below the figure."""
     swatches = [
-        Patch(facecolor=color, edgecolor="black", label=f"{class_name} {name}")
-        for name, color in ERRORS.items()
+        Patch(facecolor=color, edgecolor="black", label=label) for label, color in colors.items()
     ]
     figure.legend(handles=swatches, loc="outside lower center", ncols=3, frameon=False, fontsize=11)
 
