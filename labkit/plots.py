@@ -195,13 +195,12 @@ def training_curves(history, keys=("loss", "mean_iou")):
     return figure
 
 
-def compare_runs(groups, names, on="test"):
-    """Scores of groups of runs, one line per score and one marker per run.
+def compare_runs(groups, names):
+    """Test scores of groups of runs, one line per score and one marker per run.
 
     Args:
         groups: ledger rows by title, such as ``{"laboratory": ledger.rows("laboratory")}``.
         names: the scores to show.
-        on: the key of the scores in a row.
     """
     figure, axis = new_figure(height=0.6 + 0.5 * len(names))
     # Five markers and four colors: a pair repeats only after twenty groups.
@@ -210,7 +209,7 @@ def compare_runs(groups, names, on="test"):
     for title, rows in groups.items():
         marker, color = next(markers), next(colors)
         for y, name in enumerate(reversed(names)):
-            values = [row[on][name] for row in rows]
+            values = [row["test"][name] for row in rows]
             label = title if y == 0 else None
             axis.plot(values, [y] * len(values), marker, color=color, alpha=0.7, label=label)
     axis.set_yticks(range(len(names)), reversed(names), fontsize=11)
@@ -244,7 +243,7 @@ def differences(table):
     return figure
 
 
-def trade_off(series, cost, score="mean IoU", joined=()):
+def trade_off(series, cost, score="mean IoU"):
     """Score against cost: one marker per model, the cost on a logarithmic axis.
 
     Args:
@@ -252,18 +251,10 @@ def trade_off(series, cost, score="mean IoU", joined=()):
             the optional columns ``low`` and ``high`` are drawn as an interval.
         cost: a column, and the label of its axis.
         score: a column, and the label of its axis.
-        joined: titles of tables to draw as a line, with one legend entry for all their models.
     """
     figure, axis = new_figure(height=5.0)
     markers, colors = itertools.cycle("osD^v<P"), itertools.cycle(("#0072B2", "#D55E00", "#009E73"))
-    styles = itertools.product(("-", "--", ":"), ("black", "#CC79A7", "#56B4E9"))
-    line_styles = itertools.cycle(styles)
-    for title, table in series.items():
-        if title in joined:
-            style, color = next(line_styles)
-            look = {"color": color, "ls": style, "marker": ".", "ms": 9, "lw": 1.2}
-            axis.plot(table[cost], table[score], **look, label=title)
-            continue
+    for table in series.values():
         for name, row in table.iterrows():
             errors = (
                 [[row[score] - row["low"]], [row["high"] - row[score]]] if "low" in row else None

@@ -196,14 +196,11 @@ def test_compare_runs_marks_each_run():
     assert first.get_marker() != second.get_marker()  # distinguishable without color
 
 
-def test_many_runs_models_and_series_look_different():
+def test_many_runs_and_models_look_different():
     groups = {f"run {number}": [{"test": {"accuracy": number / 12}}] for number in range(12)}
-    steps = pd.DataFrame({"MB": [2, 5], "mean IoU": [0.5, 0.6]})
-    series = {f"series {number}": steps for number in range(7)}
     models = pd.DataFrame({"MB": range(1, 16), "mean IoU": 0.5}, index=map(str, range(15)))
     for figure, count in (
         (plots.compare_runs(groups, ["accuracy"]), 12),
-        (plots.trade_off(series, "MB", joined=list(series)), 7),
         (plots.trade_off({"models": models}, "MB"), 15),
     ):
         assert len(looks(figure.axes[0])) == count == len(legend_labels(figure))
@@ -238,18 +235,16 @@ def test_search_marks_first_and_best_trials():
         assert len(looks(axis)) == 3
 
 
-def test_trade_off_marks_models_and_joins_series():
+def test_trade_off_marks_models():
     columns = {"MB": [10, 20], "mean IoU": [0.7, 0.8], "low": [0.6, 0.75], "high": [0.8, 0.85]}
     models = pd.DataFrame(columns, index=["small", "large"])
-    steps = pd.DataFrame({"MB": [2, 5, 10], "mean IoU": [0.5, 0.6, 0.7]})
-    figure = plots.trade_off({"models": models, "pruned": steps}, "MB", joined=["pruned"])
+    figure = plots.trade_off({"models": models}, "MB")
     (axis,) = figure.axes
     assert axis.get_xscale() == "log"
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("MB", "mean IoU")
-    assert sorted(legend_labels(figure)) == ["large", "pruned", "small"]
+    assert sorted(legend_labels(figure)) == ["large", "small"]
     points = [line.get_xydata().tolist() for line in axis.lines]
     assert [[10, 0.7]] in points and [[20, 0.8]] in points
-    assert [[2, 0.5], [5, 0.6], [10, 0.7]] in points
     ends = [path.vertices[:, 1].tolist() for bars in axis.collections for path in bars.get_paths()]
     assert ends == [pytest.approx([0.6, 0.8]), pytest.approx([0.75, 0.85])]
 
