@@ -64,9 +64,8 @@ class Checkpoint(keras.callbacks.Callback):
             self._start_again()
             return 0, self.epochs
         self._load()
-        if "commit" in self.record:  # the run is one of both commits
-            commits = [*self.record["commit"].split(", "), self.provenance["commit"]]
-            self.provenance["commit"] = ", ".join(dict.fromkeys(commits))
+        commits = [*self.record["commit"].split(", "), self.provenance["commit"]]
+        self.provenance["commit"] = ", ".join(dict.fromkeys(commits))  # the run is of both
         self._announce("resuming")
         done = self.done
         return done, done if self.record["stopped"] else self.epochs
