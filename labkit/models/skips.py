@@ -10,7 +10,6 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from labkit import classes
 from labkit.models.assemble import assemble, glorot
 from labkit.models.encoder import SIZES
 from labkit.models.unet import classify, stages, upsample
@@ -46,7 +45,8 @@ def decoder(variant, taps, num_classes, momentum, seed, filters):
         )
     *skips, x = taps
     if variant == "none, wide":
-        filters = widened(filters, [skip.shape[-1] for skip in reversed(skips)], x.shape[-1])
+        channels = [skip.shape[-1] for skip in reversed(skips)]
+        filters = widened(filters, channels, x.shape[-1], num_classes)
     for number, (size, count) in enumerate(stages(filters)):
         block = upsample(count, 3, momentum, 10 * seed + number, name=f"up_{size}")
         x = join(block(x), skips.pop(), size, variant, seed=10 * seed + number)
@@ -81,7 +81,7 @@ class FromAnother(layers.Layer):
         return ops.roll(features, 1, axis=0)
 
 
-def widened(filters, skips, bottom):
+def widened(filters, skips, bottom, num_classes):
     """Filters for a decoder without skips that has as many weights as one with all of them.
 
     All are scaled by the factor from 1 to 2 that fits best.
@@ -90,16 +90,19 @@ def widened(filters, skips, bottom):
         filters: of the decoder with skips.
         skips: their channels, coarsest first.
         bottom: channels of the coarsest tap.
+        num_classes: of the logits.
     """
-    target = count_weights(filters, skips, bottom)
+    target = count_weights(filters, skips, bottom, num_classes)
     candidates = [
         tuple(round(factor * count) for count in filters) for factor in np.arange(1, 2, 0.001)
     ]
     without = [0] * len(skips)
-    return min(candidates, key=lambda wide: abs(count_weights(wide, without, bottom) - target))
+    return min(
+        candidates, key=lambda wide: abs(count_weights(wide, without, bottom, num_classes) - target)
+    )
 
 
-def count_weights(filters, skips, bottom, num_classes=classes.NUM_CLASSES):
+def count_weights(filters, skips, bottom, num_classes):
     """Number of weights of a decoder: 3x3 kernels, and 4 per channel for batch normalization."""
     channels, total = bottom, 0
     for count, skip in zip(filters, skips, strict=True):

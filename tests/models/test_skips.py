@@ -69,8 +69,9 @@ def test_wide_variant_has_as_many_weights_as_all(filters):
     full, wide, narrow = (decoder_weights(cached_model(name, filters)) for name in names)
     assert narrow < 0.8 * full
     channels, bottom = (576, 192, 144, 96), 320
-    assert skips.count_weights(filters, channels, bottom) == full
-    assert skips.count_weights(skips.widened(filters, channels, bottom), (0,) * 4, bottom) == wide
+    assert skips.count_weights(filters, channels, bottom, 3) == full
+    widened = skips.widened(filters, channels, bottom, 3)
+    assert skips.count_weights(widened, (0,) * 4, bottom, 3) == wide
     assert abs(wide / full - 1) < 0.005 or filters == (16, 8, 8, 4)
 
 
