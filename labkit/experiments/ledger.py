@@ -43,6 +43,11 @@ def append(row, ledger=None):
         file.write(json.dumps(row) + "\n")
 
 
+def _read(file):
+    """The rows of a file of JSON lines, as dicts."""
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line]
+
+
 def rows(name=None, on="test", ledger=None, on_backend="tensorflow"):
     """All rows of a ledger as dicts, oldest first, or the current rows of one recipe by seed.
 
@@ -61,8 +66,7 @@ def rows(name=None, on="test", ledger=None, on_backend="tensorflow"):
         raise FileNotFoundError(
             f"{ledger} does not exist: make it by `labkit run laboratory` in a clone of the course"
         )
-    lines = ledger.read_text(encoding="utf-8").splitlines()
-    all_rows = [json.loads(line) for line in lines if line]
+    all_rows = _read(ledger)
     if name is None:
         return all_rows
     current = [
@@ -77,21 +81,19 @@ def rows(name=None, on="test", ledger=None, on_backend="tensorflow"):
     return sorted(current, key=lambda row: row["seed"])
 
 
-def holds(recipe, seed, on, commit, ledger=None):
+def holds(recipe, seed, on, commit):
     """Whether the ledger has this run, made from this commit with the current backend.
 
     False for an unknown commit or one with uncommitted changes ("+"), which identify no code.
     """
     import keras
 
-    ledger = Path(ledger or LEDGER)
-    if not ledger.exists() or commit == "unknown" or commit.endswith("+"):
+    if not LEDGER.exists() or commit == "unknown" or commit.endswith("+"):
         return False
     recipe = settings({"recipe": asdict(recipe)})
     run = (recipe, seed, on, commit, keras.backend.backend())
     return run in [
-        (settings(row), row["seed"], scored_on(row), row["commit"], backend(row))
-        for row in rows(ledger=ledger)
+        (settings(row), row["seed"], scored_on(row), row["commit"], backend(row)) for row in rows()
     ]
 
 
@@ -127,8 +129,7 @@ def study(name):
     file = study_file(name)
     if not file.exists():
         raise FileNotFoundError(f"{file} does not exist: make it by `labkit study {name}`")
-    lines = file.read_text(encoding="utf-8").splitlines()
-    study_rows = [json.loads(line) for line in lines if line]
+    study_rows = _read(file)
     for row in study_rows:
         if "recipe" in row:
             row["recipe"]["name"] = recipe_name(row)
@@ -137,18 +138,16 @@ def study(name):
     return table[table["started"] == latest].reset_index(drop=True)
 
 
-def groups(names, on="test"):
-    """Current rows of several recipes by title, without recipes that have none.
+def groups(names):
+    """Current rows of several recipes by title, scored on "test", without recipes that have none.
 
-    Args:
-        names: recipe names by title, such as ``{"UNet++": "short-unetpp"}``.
-        on: as for ``rows``.
+    ``names`` are those of recipes by title, such as ``{"UNet++": "short-unetpp"}``.
     """
     recorded = {(recipe_name(row), scored_on(row), backend(row)) for row in rows()}
     return {
-        title: rows(name, on)
+        title: rows(name)
         for title, name in names.items()
-        if (name, on, "tensorflow") in recorded
+        if (name, "test", "tensorflow") in recorded
     }
 
 
@@ -325,11 +324,10 @@ def seed_interval(values):
     return float(values.mean()), float(values.mean() - reach), float(values.mean() + reach)
 
 
-def comparison(row, reported=LABORATORY_WORK):
-    """Reported scores beside those of a run, as a pandas table."""
-    table = pd.DataFrame(
-        {"laboratory work": reported, "run here": {key: row["test"][key] for key in reported}}
-    )
+def comparison(row):
+    """The laboratory work's scores beside those of a run, as a pandas table."""
+    here = {name: row["test"][name] for name in LABORATORY_WORK}
+    table = pd.DataFrame({"laboratory work": LABORATORY_WORK, "run here": here})
     table["difference"] = table["run here"] - table["laboratory work"]
     return table.round(4)
 
@@ -343,9 +341,9 @@ def summary(scores):
     return table.round(4)
 
 
-def with_intervals(row, names=MAIN_SCORES):
-    """Scores of one run with their bootstrap intervals over images: score, low, high."""
+def with_intervals(row):
+    """Main scores of one run with their bootstrap intervals over images: score, low, high."""
     on = scored_on(row)
     intervals = row[f"{on} intervals"]
-    lines = {name: [row[on][name], *intervals[name]] for name in names}
+    lines = {name: [row[on][name], *intervals[name]] for name in MAIN_SCORES}
     return pd.DataFrame.from_dict(lines, "index", columns=["score", "low", "high"]).round(4)
