@@ -11,6 +11,7 @@ import keras
 from labkit import profile
 from labkit.download import problem_for_keras
 from labkit.models.weights import fill
+from labkit.splits import sides
 
 TAPS = (  # layers, with their output shapes for a 128x128 image
     "block_1_expand_relu",  # 64x64x96
@@ -106,9 +107,13 @@ def pretrained(image_size=128, weights="auto", fine_tune=False, seed=0, enlarge=
         enlarge: see ``mobilenet_v2``.
 
     Returns:
-        A Keras model, see ``mobilenet_v2``. Raises ValueError for a bad argument.
+        A Keras model, see ``mobilenet_v2``.
+
+    Raises:
+        ValueError: for a bad argument.
+        ConnectionError: if weights is "imagenet" and they can be neither found nor downloaded.
     """
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    height, width = sides(image_size)
     check_data_format()
     check_size(height, width, enlarge)  # before a download
     if weights not in ("auto", "imagenet", "trained", None):

@@ -68,6 +68,7 @@ def unet_model(
     Raises:
         ValueError: for a size not divisible by 16 (32 if not enlarged), fewer than two classes, or
             another number of filters.
+        ConnectionError: if weights is "imagenet" and they can be neither found nor downloaded.
     """
     classes.check_count(num_classes)
     check_filters(filters, enlarge)

@@ -13,8 +13,9 @@ class Run:
     """The result of ``training.train``.
 
     Attributes:
-        history: a list of numbers by name, one an epoch: ``loss``, ``accuracy``, ``pet_iou`` (of
-            class 0), ``mean_iou``, the same with ``val_``, and ``seconds``.
+        history: a list of numbers by name, one an epoch: ``loss``, ``accuracy``, ``mean_iou``, the
+            IoU of the first class that is not the background, such as ``pet_iou``, the same with
+            ``val_``, and ``seconds``.
         folder: of the weights and the history, an absolute path.
         provenance: ``profile.provenance`` when it was trained, also if it was loaded.
         best_weights: file of the weights of the best epoch, for ``model.load_weights``.
