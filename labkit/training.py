@@ -52,7 +52,7 @@ def train(
         ValueError: for an invalid argument, or a model or masks with other classes than the
             split's.
         Diverged: if the loss is not finite; a ``ValueError`` too.
-        OSError: if the folder can't be written.
+        OSError: if the folder can't be written, or another process has taken it over.
 
     The same call with the same arguments resumes an interrupted run and loads a finished one. Any
     difference in what shapes the result makes another run: a pixel, a seed, the source of the loss.

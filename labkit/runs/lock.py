@@ -58,7 +58,7 @@ class Lock:
                 self.file.unlink()
 
     def check(self):
-        """Raise RuntimeError if another process has taken the folder over."""
+        """Raise OSError if another process has taken the folder over."""
         try:
             is_mine = self.token in self.file.read_text()
         except FileNotFoundError:
@@ -66,7 +66,7 @@ class Lock:
         except OSError:  # for a moment, as on a network folder
             return
         if not is_mine:
-            raise RuntimeError(
+            raise OSError(
                 f"another process has taken over {shown(self.folder)}, or the folder was deleted: "
                 "this training has stopped, so that its files stay whole. Call train again"
             )

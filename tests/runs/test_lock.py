@@ -121,7 +121,7 @@ def test_check_notices_takeover(deleted, tmp_path):
         else:
             owned_by(tmp_path)
         time.sleep(5 * lock.BEAT)
-        with pytest.raises(RuntimeError, match="has taken over"):
+        with pytest.raises(OSError, match="has taken over"):
             taken.check()
     assert (tmp_path / "training.lock").exists() != deleted  # the other's file is left alone
 
