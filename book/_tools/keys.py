@@ -2,8 +2,7 @@
 
 A key is a hash of everything that affects a notebook's outputs: its code cells, the modules of
 labkit that they import (without docstrings and comments), the files that these modules read, the
-pinned versions in requirements.txt, the settings, and the key of the notebook whose trained model
-is loaded.
+pinned versions in requirements.txt, and the settings.
 """
 
 import ast

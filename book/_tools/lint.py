@@ -12,6 +12,7 @@ import statistics
 import sys
 
 import nbformat
+from notebooks import code_cells
 from tidy import CHECKED, read_texts, tidy_text
 
 # Limits for the lines of code cells: of one cell, of the median, and of the 90th percentile.
@@ -35,10 +36,6 @@ def problems(text):
     if tidy_text(text) != text:
         found.append("it is not tidy: run python book/_tools/tidy.py")
     return found
-
-
-def code_cells(notebook):
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def check_outputs(notebook):
