@@ -113,6 +113,7 @@ def test_logits_are_float32_under_mixed_precision(short_encoder_here):
     ("options", "match"),
     [
         (PLAIN | {"image_size": 100}, "100x100 .*divisible by 32; resize it to 96x96"),
+        ({"image_size": np.int64(100)}, "100x100 .*divisible by 16; resize it to 96x96"),
         ({"image_size": (130, 128)}, "130x128.* 128x128"),
         ({"image_size": (96, 150)}, "96x150.* 96x144"),
         ({"image_size": 8}, "8x8.* 16x16"),

@@ -63,6 +63,12 @@ def test_variant_omits_only_its_skips(omitted):
     assert names == {f"skip_{size}" for size in set(skips.SIZES) - missing}
 
 
+def test_wide_variant_has_as_many_weights_as_all_with_many_classes():
+    options = {"filters": unet.PLAIN["filters"], "num_classes": 200}
+    full, wide = (decoder_weights(build_model(name, **options)) for name in ("all", "none, wide"))
+    assert abs(wide / full - 1) < 0.005
+
+
 @pytest.mark.parametrize("filters", [unet.PLAIN["filters"], (16, 8, 8, 4)])
 def test_wide_variant_has_as_many_weights_as_all(filters):
     names = ("all", "none, wide", "none")
