@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from keras import ops
 from PIL import Image
+from scipy import ndimage
 
 from labkit.classes import PETS
 
@@ -95,13 +96,12 @@ def paste(logits, crop_logits, boxes):
 
 def bilinear(values, y, x):
     """Values ``[P, P, C]`` interpolated at rows y and columns x."""
-    last = len(values) - 1
-    for axis, positions in enumerate((np.clip(y, 0, last), np.clip(x, 0, last))):
-        before = np.floor(positions).astype(int)
-        after = np.minimum(before + 1, last)
-        weight = (positions - before).reshape(-1, *[1] * (2 - axis))
-        values = (1 - weight) * values.take(before, axis) + weight * values.take(after, axis)
-    return values
+    grid = np.meshgrid(y, x, indexing="ij")
+    channels = [
+        ndimage.map_coordinates(channel, grid, order=1, mode="nearest")
+        for channel in np.moveaxis(values, -1, 0)
+    ]
+    return np.stack(channels, axis=-1)
 
 
 class Cascade:
