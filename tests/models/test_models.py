@@ -118,7 +118,7 @@ def test_logits_are_float32_under_mixed_precision(short_encoder_here):
         ({"image_size": (96, 150)}, "96x150.* 96x144"),
         ({"image_size": 8}, "8x8.* 16x16"),
         (PLAIN | {"image_size": 16}, "16x16.* 32x32"),
-        ({"image_size": 0}, "0x0.* 16x16"),
+        ({"image_size": 0}, "image_size is 0: use a whole number of pixels, such as 128"),
         ({"image_size": 40}, "40x40.* by 16; resize it to 32"),
         ({"enlarge": 3}, "enlarge is 3: use 1 or 2"),
         ({"filters": (8, 8, 8, 8)}, "filters are .* with enlarge=2, give 3 numbers"),
