@@ -28,8 +28,8 @@ class Classes:
             no score.
 
     Raises:
-        ValueError: for fewer than two names, equal ones, another number of colors, or
-            other texts than colors.
+        ValueError: for fewer than two names, equal ones, another number of colors, or a color
+            that is not as "#E69F00".
     """
 
     names: tuple

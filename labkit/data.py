@@ -177,7 +177,8 @@ def examples(split, source="auto", count=None):
     if find_source(source) == REAL:
         download.check_prepared(split)
         total = download.split_info()[split]["count"]
-        return download.builder().as_dataset(split=f"{split}[:{min(count or total, total)}]")
+        wanted = split if count is None else f"{split}[:{min(count, total)}]"
+        return download.builder().as_dataset(split=wanted)
     count = count or SYNTHETIC_IMAGES[split == "test"]
     first = next(synthetic.examples(1, split=split))
     signature = {key: tf.type_spec_from_value(tf.constant(value)) for key, value in first.items()}

@@ -51,7 +51,7 @@ def by_group(rows, group, score="pet IoU"):
     """Mean score of each group with its bootstrap interval, lowest mean first.
 
     A pandas table with the columns ``images``, ``mean``, ``low``, ``high``. Images whose score is
-    NaN do not count, and a group without others is left out.
+    NaN do not count, and a group that has only those is left out.
     """
     scored = rows.dropna(subset=[score])
     statistics = {
