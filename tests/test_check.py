@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import jupyter_client
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -267,7 +268,9 @@ def test_question_needs_words():
     question = Question("9.9", "why", words=3)
     assert question("because it is").passed
     assert question("because because because").got == "1"
-    assert not question(["because"]).passed
+    for wrong in (["because"], np.arange(6), pd.DataFrame({"score": [1, 2]})):
+        assert question(wrong).state == "incorrect" and "quotes" in question(wrong).expected
+    assert question(" \n").state == "not attempted"
 
 
 def test_hand_in_lists_tasks_in_order():

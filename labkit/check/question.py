@@ -21,7 +21,7 @@ class Question:
 
     def __call__(self, text):
         """The ``Answer``: correct if there is text of some length, whatever it says."""
-        if text is ... or text is None or text == "":
+        if text is ... or text is None or (isinstance(text, str) and not text.strip()):
             return Answer(self.number, self.name, NOT_ATTEMPTED)
         if not isinstance(text, str):
             return Answer(
