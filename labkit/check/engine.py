@@ -37,6 +37,8 @@ def task(number, **options):
 class Task:
     """A function or a class that the student writes.
 
+    Raises ValueError for a case that is not a tuple.
+
     Attributes:
         number: such as "4.1".
         name: of the function.
@@ -64,6 +66,14 @@ class Task:
     _outcomes: dict = field(default_factory=dict, init=False, repr=False, compare=False)
     _mutants: dict = field(default_factory=dict, init=False, repr=False, compare=False)
     _arrays: dict = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        for case in self.cases:
+            if not isinstance(case, tuple):  # every function would raise, and so pass
+                raise ValueError(
+                    f"task {self.number} has the case {short(case)}, which is not a tuple of "
+                    "arguments: write cases=((a, b),), with a comma after each case"
+                )
 
     def __call__(self, function):
         """The ``Answer`` to a student's function."""

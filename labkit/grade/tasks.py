@@ -16,8 +16,8 @@ def tasks_of(lab):
 def hidden_tasks(path, tasks):
     """The hidden tasks in a teacher's Python file, by number.
 
-    Raises ValueError if there are none, if one is not among the lab's ``tasks``, or if one can't be
-    checked from outside a container.
+    Raises ValueError if there are none, if one is not among the lab's ``tasks``, if one can't be
+    checked from outside a container, or if its reference returns a value in no case.
     """
     spec = importlib.util.spec_from_file_location("hidden", path)
     module = importlib.util.module_from_spec(spec)
@@ -36,6 +36,12 @@ def hidden_tasks(path, tasks):
             raise ValueError(
                 f"{path} has adapter= in task {number}, which can't run in a container: remove it "
                 "and let the reference return numbers, texts or arrays"
+            )
+        outcomes = task.outcomes(task.reference)
+        if all(outcome.error for outcome in outcomes):  # whoever raises, too, would pass
+            why = f": {outcomes[0].text()}" if outcomes else ""
+            raise ValueError(
+                f"{path} has task {number}, whose reference returns a value in no case{why}"
             )
     return hidden
 

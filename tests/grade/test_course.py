@@ -161,6 +161,10 @@ def test_command_without_isolation_fails(write, tmp_path, monkeypatch, capsys):
         ("t = Task('9.1', 'f', ((1,),), abs, adapter=lambda f, n: type(f(n)))", "remove it"),
         ("t = Task('9.2', 'why', ((1,),), abs)", "task 9.2, a question"),
         ("t = Question('9.1', 'double')", "task 9.1, a question"),
+        ("t = Task('9.1', 'f', (([1, 2], 3)), abs)", r"case \[1, 2\].*cases=\(\(a, b\),\)"),
+        ("t = Task('9.1', 'f', ((1, 2),), abs)", "no case: TypeError: abs.. takes exactly one"),
+        ("t = Task('9.1', 'f', ((1,),))", "no case: TypeError"),
+        ("t = Task('9.1', 'f', (), abs)", "no case$"),
     ],
 )
 def test_unsupported_hidden_checks_raise(graded, write, tmp_path, code, reason):
