@@ -7,10 +7,10 @@ hide what is used, in a text for ``exec`` for example: only that it may be hidde
 import ast
 import builtins
 import importlib
-import re
 import symtable
-import warnings
 from itertools import pairwise
+
+from labkit.check.syntax import parsed
 
 GIVEN = ("labkit.classes", "labkit.check.NotDone")  # every task may use them
 SOLUTIONS = {"reference", "mistakes", "mutant"}  # attributes of a task
@@ -20,9 +20,6 @@ UNUSUAL = (
 )
 LONGEST = 200_000  # characters of code that are searched; the longest lab has 30,000
 SHOWN = 5  # names in a note
-# A magic that runs the Python after it; and other lines of IPython, which are left out.
-RUNS = re.compile(r"^(\s*)%(?:time|timeit|prun)\s+(?:-\w+\s+)*(?=[^\s%])")
-IPYTHON = re.compile(r"^\s*[%!?].*|^.*\?\s*$|(?<==)\s*[%!].*")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -256,19 +253,3 @@ def outer_names(table):
         if (symbol.is_referenced() if top else symbol.is_global())
     }
     return names.union(*map(outer_names, table.get_children()))
-
-
-def parsed(cell):
-    """The syntax tree of a cell, without its magics; None if it is not Python."""
-    with warnings.catch_warnings(action="ignore"):  # of escapes such as "\\d"
-        for text in (cell, "\n".join(python(line) for line in cell.splitlines())):
-            try:
-                return ast.parse(text)
-            except (SyntaxError, ValueError):
-                continue
-    return None
-
-
-def python(line):
-    """A line of a cell without IPython's own syntax; magics that run Python leave it."""
-    return IPYTHON.sub("None" if "=" in line else "", RUNS.sub(lambda found: found[1], line))

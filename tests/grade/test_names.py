@@ -40,6 +40,10 @@ def test_the_solutions_of_the_book_get_no_note(name, lab):
         ["import labkit.metrics as m\nd = {}\nd['a'] = m.iou", "iou = lambda: d['a']()"],
         ["class H:\n    def run(self):\n        m.iou()", "import labkit.metrics as m\nh = H()"]
         + ["def iou():\n    return h.run()", "def f():\n    x = 1\n    global x"],
+        ["try:\n    import labkit as l\nexcept ImportError:\n    !pip install l"]
+        + ["iou = l.metrics.iou"],
+        ["!pip install \\\n  l\nimport labkit as l\nprint('a'\n  'b=%d' % 1)\n%timeit -n 10 1 + 1"]
+        + ["print?\ndef iou():  # why?\n    return l.metrics.iou(1)"],
         ["import labkit.metrics as m", "class iou:\n    def __call__(self, a):\n        m.iou(a)"],
     ],
 )
