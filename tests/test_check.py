@@ -327,4 +327,5 @@ def test_names_that_a_cell_sets_are_found():
     source += "[f for f in []]\ndef g(): h = 1"
     assert waiting.unset(source, 1) == ["a", "b", "c", "d", "e", "g"]
     assert waiting.unset(source, 2)[0] == "b"
-    assert waiting.unset("%pip install x", 1) == []
+    assert waiting.unset("%%time\ny = 1", 1) == waiting.unset("!ls a \\\n  b\ny = 1", 2) == ["y"]
+    assert waiting.unset("%pip install x", 1) == waiting.unset("not Python", 1) == []

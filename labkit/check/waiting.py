@@ -9,6 +9,7 @@ import ast
 import sys
 
 from labkit.check.answer import open_task
+from labkit.check.syntax import parsed
 
 
 class Waiting:
@@ -65,11 +66,8 @@ def line(traceback, namespace):
 
 def unset(source, stopped):
     """Names that a cell assigns in statements that end at or after a line."""
-    try:
-        statements = ast.parse(source).body
-    except SyntaxError:  # such as a shell command
-        return []
-    late = [statement for statement in statements if statement.end_lineno >= stopped]
+    tree = parsed(source)
+    late = [one for one in tree.body if one.end_lineno >= stopped] if tree else []
     nodes = [node for statement in late for node in own(statement)]
     names = [node.id for node in nodes if isinstance(node, ast.Name)]
     names += [node.name for node in nodes if not isinstance(node, ast.Name)]
