@@ -21,7 +21,7 @@ def grade_class(
 ):
     """Grade the notebooks in a folder or a ZIP; returns a ``GradeResult`` for each student.
 
-    Writes grades.csv and report.html to ``to``. Results that the same checks saved there before are
+    Writes grades.csv and report.html to ``to``. Results that the same code saved there before are
     loaded, so another call resumes an interrupted one and adds late work.
 
     Args:

@@ -1,11 +1,11 @@
 """Grades one submission: runs its cells in a container and judges its answers outside."""
 
 import hashlib
-import importlib
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import labkit
 from labkit.check.answer import INCORRECT, NOT_ATTEMPTED, Answer, open_task
 from labkit.check.engine import Task
 from labkit.check.question import Question
@@ -182,15 +182,15 @@ def ask_hidden(answers, visible, tasks, hidden, session):
 
 
 def fingerprint(submission, lab, hidden_file=None, forbidden=()):
-    """A hash of all that a result depends on: the notebook, the checks, what is forbidden."""
-    files = [
-        *([submission.path] if submission.path else []),
-        *Path(importlib.import_module("labkit.check").__file__).parent.glob("*.py"),
-    ]
-    files += [Path(hidden_file)] if hidden_file else []
+    """A hash of all that a result depends on: labkit, the notebook, the hidden checks, and so on.
+
+    Not of the paths, which can be written in several ways.
+    """
+    files = sorted(Path(labkit.__file__).parent.rglob("*.py"))
+    files += [Path(file) for file in (submission.path, hidden_file) if file]
     digest = hashlib.sha256(f"{lab} {submission.problem} {sorted(forbidden)}".encode())
-    for file in sorted(files):
-        digest.update(beginning(file))
+    for file in files:
+        digest.update(hashlib.sha256(beginning(file)).digest())
     return digest.hexdigest()[:16]
 
 

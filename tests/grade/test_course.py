@@ -109,6 +109,27 @@ def test_only_new_and_changed_notebooks_and_those_with_a_problem_are_graded(
     assert graded == ["Zoe"]
 
 
+def test_results_of_other_code_are_not_used_but_those_by_another_path_are(
+    write, tmp_path, monkeypatch
+):
+    """Here labkit is a folder with a module; the hidden checks are in the same folder."""
+    submission, package = write(GOOD), tmp_path / "labkit"
+    (package / "grade").mkdir(parents=True)
+    monkeypatch.setattr(grader.labkit, "__file__", str(package / "__init__.py"))
+    monkeypatch.chdir(tmp_path)
+
+    def fingerprints():
+        for path in (submission.path, submission.path.relative_to(tmp_path)):
+            for hidden in (tmp_path / "hidden.py", "hidden.py"):
+                yield grader.fingerprint(replace(submission, path=path), "metrics", hidden)
+
+    seen = set()
+    for number, name in enumerate(("hidden.py", "labkit/grade/names.py", "hidden.py"), start=1):
+        (tmp_path / name).write_text(f"x = {number}")
+        seen |= set(fingerprints())
+        assert len(seen) == number
+
+
 def test_identical_notebooks_are_graded_once_and_both_listed(graded, write, tmp_path):
     write("old = 1", name="a/old.ipynb")
     new = write(GOOD, name="a/new.ipynb").path
