@@ -26,6 +26,9 @@ def main(arguments=None):
     except (ValueError, OSError, ImportError) as error:
         print(f"labkit: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("labkit: interrupted; finished results are kept", file=sys.stderr)
+        return 130
 
 
 def parser():

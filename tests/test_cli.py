@@ -93,9 +93,16 @@ def test_queue_groups_by_seed_and_continues_after_failure(ledger, monkeypatch, c
 # --- errors --------------------------------------------------------------------------------------
 
 
-def error_line(words, capsys):
+def raises(error):
+    def action(*_):
+        raise error
+
+    return action
+
+
+def error_line(words, capsys, status=1):
     """Run a command that fails; returns its only line on standard error."""
-    assert cli.main(words) == 1
+    assert cli.main(words) == status
     error = capsys.readouterr().err
     assert error.startswith("labkit: ") and error.count("\n") == 1
     return error
@@ -103,12 +110,17 @@ def error_line(words, capsys):
 
 @pytest.mark.parametrize("error", [ValueError("nan"), ConnectionError("no"), ImportError("pip")])
 def test_failed_run_is_reported_in_one_line(error, ledger, monkeypatch, capsys):
-    def run(recipe, seed, on):
-        raise error
-
-    monkeypatch.setattr("labkit.experiments.recipes.run", run)
+    monkeypatch.setattr("labkit.experiments.recipes.run", raises(error))
     assert str(error) in error_line(["run", "laboratory"], capsys)
     assert not ledger.LEDGER.exists()
+
+
+def test_interrupted_command_ends_with_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "show_info", raises(KeyboardInterrupt))
+    assert (
+        error_line(["info"], capsys, status=130)
+        == "labkit: interrupted; finished results are kept\n"
+    )
 
 
 @pytest.mark.parametrize(
