@@ -324,6 +324,7 @@ def grade_folder(options):
 
     if options.jobs < 1:
         raise ValueError(f"jobs is {options.jobs}: use 1 or more")
+    worksheet = marks.read(options.marks, options.column) if options.marks else None
     result = course.grade_class(
         options.folder,
         options.lab,
@@ -337,8 +338,8 @@ def grade_folder(options):
     print(f"{len(result)} students, {stuck} of them with a problem: {options.output}/report.html")
     if report.nothing_attempted(result):
         print(f"No notebook has a task of --lab {options.lab}. Is it another lab?")
-    if options.marks:
-        path, absent = marks.fill(options.marks, options.column, result, options.output)
+    if worksheet:
+        path, absent = marks.fill(worksheet, result, options.output)
         print(f"written {path}; without points: {', '.join(absent) or 'nobody'}")
 
 
