@@ -200,22 +200,39 @@ def show_info(options):
 
 def segment_photos(options):
     """Write the masks and cut-outs; name each file that can't be read and return 1 for it."""
-    import keras
-
     from labkit import photos
     from labkit.classes import PETS, Classes
     from labkit.models.trained import trained_unet
 
-    model = keras.saving.load_model(options.model, compile=False) if options.model else None
+    model = load_model(options.model) if options.model else trained_unet()
     classes = Classes(tuple(options.classes)) if options.classes else PETS
-    count, reasons = photos.write_all(
-        model or trained_unet(), options.photos, options.output, classes, options.tiles
-    )
+    count, reasons = photos.write_all(model, options.photos, options.output, classes, options.tiles)
     for reason in reasons:
         print(f"labkit: {reason}", file=sys.stderr)
     if count:
         print(f"Photographs segmented: {count}. Their masks and cut-outs are in {options.output}.")
     return 1 if reasons else 0
+
+
+def load_model(file):
+    """The model in a file; raises ValueError for one with a layer that is not in labkit."""
+    import importlib
+    import pkgutil
+
+    import keras
+
+    from labkit import models
+
+    for module in pkgutil.iter_modules(models.__path__, "labkit.models."):
+        importlib.import_module(module.name)  # some define layers, which Keras then finds
+    try:
+        return keras.saving.load_model(file, compile=False)
+    except TypeError as error:
+        reason = str(error).rpartition("Exception encountered: ")[2].partition(". ")[0]
+        raise ValueError(
+            f"{file} can't be loaded: {reason}. If it has a layer of your own, load it in Python, "
+            "where that is defined, and call labkit.photos.write_all"
+        ) from error
 
 
 def run_recipes(options):

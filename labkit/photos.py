@@ -122,7 +122,16 @@ def write_all(model, paths, folder, classes=PETS, tiles=False):
 
     Returns:
         (number of masks, reasons): a sentence for each file that could not be read.
+
+    Raises:
+        ValueError: for a model of images of any size, or of another number of classes, and for a
+            folder that has the photographs.
     """
+    if len(model.input_shape) != 4 or None in model.input_shape[1:]:
+        raise ValueError(
+            f"the model's input is {model.input_shape}, and photographs are resized to a fixed "
+            "size: build it with an input such as keras.Input((128, 128, 3))"
+        )
     if model.output_shape[-1] != len(classes):
         raise ValueError(
             f"the model has {model.output_shape[-1]} classes, and {len(classes)} names are given "

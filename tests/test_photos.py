@@ -1,5 +1,7 @@
 """Masks and cut-outs of photographs: sizes, files that can't be read, the command."""
 
+import re
+import sys
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from labkit import classes, cli, photos
-from labkit.models import trained
+from labkit import classes, cli, models, photos
+from labkit.models import trained, transunet
 
 
 class Brightness:
@@ -178,6 +180,37 @@ def test_command_takes_a_model_and_its_classes(folder, tmp_path, capsys):
     assert [path.name for path in output.iterdir()] == ["dog_mask.png"]  # no background: no cut-out
     assert cli.main(call) == 1
     assert "the model has 2 classes, and 3 names are given" in capsys.readouterr().err
+
+
+class Own(keras.layers.Layer):
+    """A layer that the command does not have."""
+
+    def call(self, x):
+        return x
+
+
+@pytest.mark.parametrize(
+    ("size", "layer", "reason"),
+    [
+        (16, Own(), "class 'Own'.*call labkit.photos.write_all"),
+        (None, keras.layers.Identity(), r"input is \(None, None, None, 3\).*keras.Input"),
+    ],
+)
+def test_command_names_a_model_that_it_can_not_use(folder, tmp_path, capsys, size, layer, reason):
+    file = str(tmp_path / "own.keras")
+    keras.Sequential([keras.Input((size, size, 3)), layer, keras.layers.Conv2D(3, 1)]).save(file)
+    assert cli.main(["segment", str(folder / "dog.gif"), "--model", file]) == 1
+    assert re.search(reason, capsys.readouterr().err)
+
+
+def test_command_loads_a_model_with_a_layer_of_labkit(tmp_path, monkeypatch):
+    """Nothing has imported the layer's module yet."""
+    file = str(tmp_path / "own.keras")
+    keras.Sequential([keras.Input((4, 6)), transunet.Positions()]).save(file)
+    monkeypatch.setattr(models, "transunet", transunet)
+    monkeypatch.delitem(sys.modules, transunet.__name__)
+    monkeypatch.delitem(keras.saving.get_custom_objects(), "labkit.transunet>Positions")
+    assert cli.load_model(file).layers[0].name == "positions"
 
 
 def test_command_says_what_it_wrote(folder, tmp_path, monkeypatch, capsys):
