@@ -262,6 +262,7 @@ def score_images(options):
 
     recipe = recipes.find(options.recipe)
     check_folder(ledger.LEDGER.parent)
+    check_encoder(recipe.pretrained)
     pets = data.load(data.REAL, recipe.image_size)
     model, _ = recipes.fit(recipe, options.seed, pets.train)
     rows = tables.per_image(pets.test, training.predict_masks(model, pets.test))
@@ -273,14 +274,19 @@ def score_images(options):
 def add_similarity(options):
     """Compare the decoders of two recipes, seed by seed, and each of the first with its next seed.
 
-    Runs that were made here are loaded; others are made.
+    Runs that were made here are loaded; others are made. Raises ValueError for a single seed, or
+    one that is given twice: a model would be compared with itself.
     """
     from labkit import data, profile
     from labkit.analysis import probes
     from labkit.experiments import ledger, recipes
 
     chosen = [recipes.find(name) for name in options.recipes]
+    if len(set(options.seeds)) < max(2, len(options.seeds)):
+        seeds = " ".join(map(str, options.seeds))
+        raise ValueError(f"seeds are {seeds}: use at least two different ones, such as 0 1 2")
     check_folder(ledger.LEDGER.parent)
+    check_encoder(any(recipe.pretrained for recipe in chosen))
     pets = data.load(data.REAL)
     images = pets.test.images[:64]
     first, second = (
@@ -309,6 +315,7 @@ def run_shades(options):
     from labkit.experiments import ledger, shades
 
     check_folder(ledger.LEDGER.parent)
+    check_encoder()
     for seed in options.seeds:
         rows = pd.concat([shades.experiment(coats, seed) for coats in shades.COATS])
         write_table(rows, ledger.shades_file(seed))
@@ -326,6 +333,7 @@ def run_studies(options):
     check_folder(ledger.LEDGER.parent)
     for name in options.names:
         check_study(name)
+    check_encoder(set(options.names) != {"cost"})  # which finishes no training
     pets = data.load(data.REAL)
     for seed in options.seeds:
         for name in options.names:
@@ -376,6 +384,17 @@ def check_folder(folder):
             f"{folder}, where results go, is not in a clone of the course: install labkit from one "
             "(pip install -e .)"
         )
+
+
+def check_encoder(pretrained=True):
+    """Raise ConnectionError, before an hour of training, if ImageNet's weights can't be had.
+
+    Without them, another encoder would stand in for the one that the results are about.
+    """
+    from labkit.models.encoder import imagenet_weights
+
+    if pretrained:
+        imagenet_weights("imagenet")
 
 
 def check_study(name):

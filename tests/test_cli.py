@@ -143,6 +143,31 @@ def test_missing_clone_prevents_training(words, ledger, runs, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("images quick", "ImageNet"),
+        ("similarity scratch-all quick", "ImageNet"),
+        ("study few cost", "ImageNet"),
+        ("shades", "ImageNet"),
+        ("images scratch-all", "the data is loaded"),
+        ("study cost", "the data is loaded"),
+    ],
+)
+def test_missing_imagenet_weights_prevent_results_of_another_encoder(
+    words, reason, ledger, folders, monkeypatch, capsys
+):
+    monkeypatch.setattr(data, "load", raises(ValueError("the data is loaded")))
+    monkeypatch.setattr("labkit.experiments.recipes.fit", lambda *_: pytest.fail("trained"))
+    assert reason in error_line(words.split(), capsys)
+
+
+@pytest.mark.parametrize("seeds", ["0", "1 1", "0 1 0"])
+def test_a_model_is_not_compared_with_itself(seeds, ledger, capsys):
+    words = ["similarity", "quick", "fast", "--seeds", *seeds.split()]
+    assert f"seeds are {seeds}: use at least two different" in error_line(words, capsys)
+
+
+@pytest.mark.parametrize(
     ("study", "package"), [("tuning", "optuna"), ("export", "onnxruntime"), ("export", "tf2onnx")]
 )
 def test_study_checks_packages_before_training(study, package, ledger, monkeypatch, capsys):

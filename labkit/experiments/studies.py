@@ -20,7 +20,6 @@ from labkit.batches import Batches
 from labkit.experiments import declared, recipes, tuning
 from labkit.methods import cascade, export, pruning
 from labkit.models import trained, unetpp, weights
-from labkit.models.encoder import imagenet_weights
 
 BASE = declared.SHORT
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)  # of the decoder's channels, to prune
@@ -175,7 +174,6 @@ def study_shipped(pets, seed):
 
     It learns from photographs and from drawn pets, so that it serves where only those are.
     """
-    imagenet_weights("imagenet")  # raises if there are none
     drawn = data.load(data.SYNTHETIC, SHIPPED.image_size)
     train = data.join(pets.train, drawn.train)
     model, run = recipes.fit(SHIPPED, seed, train)

@@ -51,6 +51,7 @@ def test_command_writes_table_per_seed(monkeypatch, ledger_file, capsys):
         return pd.DataFrame({"coats": [coats], "seed": [seed], "pet IoU": [0.123456]})
 
     monkeypatch.setattr(shades, "experiment", experiment)
+    monkeypatch.setattr(cli, "check_encoder", lambda *_: None)
     assert cli.main(["shades", "--seeds", "4", "5"]) == 0
     table = pd.read_csv(ledger.shades_file(5))
     assert list(table["coats"]) == ["varied", "plain"] and set(table["seed"]) == {5}

@@ -194,8 +194,15 @@ def test_costed_recipes_and_studies_of_command_exist():
 # --- the command ---------------------------------------------------------------------------------
 
 
-def test_command_adds_rows_with_provenance(monkeypatch, ledger_file, capsys):
+@pytest.fixture
+def ready(monkeypatch, ledger_file):
+    """Data and ImageNet's weights for the command, which are not used."""
     monkeypatch.setattr(data, "load", lambda *_: "pets")
+    monkeypatch.setattr(cli, "check_encoder", lambda *_: None)
+
+
+@pytest.mark.usefixtures("ready")
+def test_command_adds_rows_with_provenance(monkeypatch, capsys):
     monkeypatch.setattr(studies, "study_tuning", lambda pets, seed: iter([{"trial": 0}]))
     assert cli.main(["study", "tuning", "--seeds", "0", "4"]) == 0
     assert "tuning, seed 4: rows added" in capsys.readouterr().out
@@ -205,12 +212,12 @@ def test_command_adds_rows_with_provenance(monkeypatch, ledger_file, capsys):
     assert {"started", "commit", "machine"} < set(rows[0])
 
 
+@pytest.mark.usefixtures("ready")
 def test_failed_study_writes_nothing(monkeypatch, ledger_file):
     def failing_study(pets, seed):
         yield {"trial": 0}
         raise ValueError("power cut")
 
-    monkeypatch.setattr(data, "load", lambda *_: "pets")
     monkeypatch.setattr(studies, "study_tuning", failing_study)
     assert cli.main(["study", "tuning"]) == 1
     assert list(ledger_file.parent.iterdir()) == []
