@@ -12,6 +12,7 @@ import os
 import re
 import tempfile
 import time
+import unicodedata
 import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -100,7 +101,7 @@ def in_folder(folder):
     """A ``File`` for each file and each empty folder in a folder."""
     files = []
     for path in sorted(folder.rglob("*")):
-        name = PurePosixPath(path.relative_to(folder).as_posix())
+        name = PurePosixPath(composed(path.relative_to(folder).as_posix()))
         if path.is_symlink() or not path.is_dir():
             files.append(File(name, path, path.lstat().st_mtime))
         elif not any(path.iterdir()):
@@ -158,7 +159,12 @@ def name_of(entry):
         except UnicodeDecodeError:
             russian = raw.decode("cp866")
             name = russian if RUSSIAN.fullmatch(russian) else name
-    return name.replace("\\", "/")
+    return composed(name.replace("\\", "/"))
+
+
+def composed(name):
+    """The name with composed letters, so that a student is one in exports of a Mac and others."""
+    return unicodedata.normalize("NFC", name)
 
 
 # --- students ------------------------------------------------------------------------------------

@@ -8,10 +8,12 @@ import html
 import json
 import re
 import shutil
-import statistics
+import unicodedata
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
+
+import numpy as np
 
 from labkit.check.answer import INCORRECT, NOT_ATTEMPTED
 
@@ -79,11 +81,16 @@ def file_names(results):
     """A name for the file of each student, from letters, digits and spaces; no two are equal."""
     names = []
     for number, result in enumerate(results, start=1):
-        name = " ".join(re.findall(r"\w+", f"{result.student} {result.id}"))[:60]
+        name = " ".join("".join(map(plain, f"{result.student} {result.id}")).split())[:60]
         while not name or name.casefold() in {other.casefold() for other in names}:
             name = f"{name} {number}".strip()
         names.append(name)
     return names
+
+
+def plain(sign):
+    """A letter, a digit or a mark, which many scripts combine with letters; a space for others."""
+    return sign if sign.isalnum() or unicodedata.category(sign)[0] == "M" else " "
 
 
 def copies(results):
@@ -126,7 +133,7 @@ def overview(results, tasks):
         (f"{n} of {len(tasks)}", points.count(n), bar(points.count(n), len(results)))
         for n in range(len(tasks) + 1)
     ]
-    low, median, high = statistics.quantiles(points, n=4) if len(points) > 1 else points * 3
+    low, median, high = np.percentile(points, (25, 50, 75))
     words = f"{len(results)} students. Median {median:g}, half of them from {low:g} to {high:g}."
     return f"<h1>Grades</h1><p>{words}</p>{grid(('points', 'students', ''), rows)}"
 

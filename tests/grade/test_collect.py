@@ -211,6 +211,16 @@ def test_names_in_a_zip_without_the_flag_for_utf_8(zipped, encoding):
         assert [one.student for one in collect.submissions(files)] == ["Ann", name]
 
 
+def test_a_student_is_one_with_composed_and_decomposed_letters(write, zipped, tmp_path):
+    names = ["Ben/lab.ipynb", "Mu\u0308ller/a.ipynb", "M\u00fcller/b.ipynb"]
+    for name in names:
+        write(GOOD, name=name)
+    for place in (tmp_path / "class", zipped(dict.fromkeys(names, 2026))):
+        with collect.opened(place) as files:
+            students = [one.student for one in collect.submissions(files)]
+        assert students == ["Ben", "M\u00fcller"]
+
+
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [

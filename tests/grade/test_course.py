@@ -225,6 +225,13 @@ def test_report_counts_and_sorts():
     assert "<td>This is the square.</td><td>2</td>" in page
 
 
+def test_report_states_possible_points():
+    none, all_done = make_answers(INCORRECT, INCORRECT), make_answers(CORRECT, CORRECT)
+    results = [GradeResult("a", none), GradeResult("b", all_done)]
+    assert "Median 1, half of them from 0.5 to 1.5." in report.overview(results, TASKS)
+    assert "Median 2, half of them from 2 to 2." in report.overview(results[1:], TASKS)
+
+
 def test_report_escapes_html():
     result = result_of("<script>alert(1)</script>")
     assert "<script>" not in report.page([result, result], TASKS)
@@ -288,6 +295,14 @@ def test_copies_ignore_lines_of_lab():
     codes = {"a": lab + copied, "b": lab + copied + ("x = 1",), "c": lab + other, "d": lab}
     results = [GradeResult(name, {}, code=code) for name, code in (codes | {"e": lab}).items()]
     assert [pair[:2] for pair in report.copies(results)] == [("a", "b")]
+
+
+def test_names_of_feedback_keep_combined_letters():
+    names = ["Mu\u0308ller, Ann", "हिन्दी"]
+    assert report.file_names([GradeResult(name, {}) for name in names]) == [
+        "Mu\u0308ller Ann",
+        names[1],
+    ]
 
 
 def test_names_of_feedback_never_meet():
