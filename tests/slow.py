@@ -4,8 +4,8 @@
     pytest --slow           all tests
     pytest --slow=changed   without slow tests that have passed for the current code
 
-The code of a test file is its own text, the modules of labkit that it imports, directly or not,
-and the tools of the book.
+The code of a test file is its own text, the helpers of tests, the modules of labkit that it
+imports, directly or not, with the others of their packages, and the tools of the book.
 """
 
 import json
@@ -62,9 +62,21 @@ def key(path):
         inputs = [keys.inputs(name, settings) for name in notebooks.all_names()]
         return keys.digest([keys.key(one) for one in inputs])
     code = Path(path).read_text(encoding="utf-8")
-    tools = [tool.read_text("utf-8") for tool in sorted(Path(store.__file__).parent.glob("*.py"))]
-    modules = [keys.module_hash(module) for module in graph.closure(code)]
-    return keys.digest([code, modules, tools])
+    shared = sorted(Path(store.__file__).parent.glob("*.py"))
+    tests = sorted((paths.ROOT / "tests").rglob("*.py"))
+    shared += [file for file in tests if not file.name.startswith("test_")]
+    texts = [file.read_text("utf-8") for file in shared]
+    modules = [keys.module_hash(module) for module in modules_of(code)]
+    return keys.digest([code, modules, texts])
+
+
+def modules_of(code):
+    """Return the modules that code imports, and those that it may load by name or in a process:
+    the others of their packages."""
+    imported, known = graph.closure(code), graph.modules()
+    packages = {name for name in imported if known[name].name == "__init__.py"} - {"labkit"}
+    others = [name for name in known if name.rpartition(".")[0] in packages]
+    return graph.closure("\n".join(f"import {name}" for name in imported + others))
 
 
 class Recorder:

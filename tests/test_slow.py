@@ -38,6 +38,21 @@ def run_tests(pytester, monkeypatch):
     return run
 
 
+def test_key_covers_helpers_and_modules_that_are_not_imported(tmp_path, monkeypatch):
+    modules = slow.modules_of("import importlib\nfrom labkit.check import Task")
+    assert {"labkit.check.skips", "labkit.check.own", "labkit.classes"} < set(modules)
+    assert "labkit.grade.worker" in slow.modules_of("from labkit.grade.session import Session")
+    assert slow.modules_of("from labkit import classes") == ["labkit", "labkit.classes"]
+    monkeypatch.setattr(slow.paths, "ROOT", tmp_path)
+    test, helper = tmp_path / "tests" / "test_a.py", tmp_path / "tests" / "part" / "helper.py"
+    helper.parent.mkdir(parents=True)
+    test.write_text("")
+    helper.write_text("x = 1")
+    before = slow.key(test)
+    helper.write_text("x = 2")
+    assert slow.key(test) != before
+
+
 def test_slow_option_runs_slow_tests(run_tests):
     assert run_tests() == (1, 0)
     assert run_tests("--slow") == (2, 0)
