@@ -150,7 +150,7 @@ def training_over_peer(one):
     return one["whole"]["train"] / max(one["smp"]["train float32"], one["smp"]["train bfloat16"])
 
 
-def prediction_over_peer(worker, count):
+def prediction_over_peer(count):
     """Return a function that compares prediction rates for a batch size with those of smp.
 
     Each side has the fastest of its precisions and runtimes.
@@ -161,7 +161,7 @@ def prediction_over_peer(worker, count):
             return None
         ours, theirs = (
             max(rate for way, rate in one[name].items() if way.endswith(f"batch {count}"))
-            for name in (worker, "smp")
+            for name in ("predict", "smp")
         )
         return ours / theirs
 
@@ -184,10 +184,8 @@ def over_floor(name):
 COMPARISONS = {
     "time to the laboratory work's quality: laboratory / fast": time_to_quality,
     "training, images/s: U-Net trained whole / smp in its better precision": training_over_peer,
-    "prediction, batch 1: U-Net of standard / smp": prediction_over_peer("predict", 1),
-    "prediction, batch 32: U-Net of standard / smp": prediction_over_peer("predict", 32),
-    "prediction, batch 1: U-Net of fast / smp": prediction_over_peer("predict_light", 1),
-    "prediction, batch 32: U-Net of fast / smp": prediction_over_peer("predict_light", 32),
+    "prediction, batch 1: U-Net of standard / smp": prediction_over_peer(1),
+    "prediction, batch 32: U-Net of standard / smp": prediction_over_peer(32),
     "distance to the floor, laboratory: time / arithmetic": over_floor("laboratory"),
     "distance to the floor, standard: time / arithmetic": over_floor("standard"),
     "distance to the floor, fast: time / arithmetic": over_floor("fast"),

@@ -84,22 +84,12 @@ def whole():
 
 
 def predict():
-    """Measure prediction with the standard recipe's U-Net."""
-    return predictions("standard")
-
-
-def predict_light():
-    """Measure prediction with the fast recipe's U-Net, whose decoder is lighter."""
-    return predictions("fast")
-
-
-def predictions(recipe_name):
-    """Measure prediction with Keras in float32 and bfloat16, and with ONNX Runtime."""
+    """Measure prediction with the course's U-Net: Keras in float32 and bfloat16, ONNX Runtime."""
     import keras
 
     from labkit.experiments import recipes
 
-    recipe, found = recipes.find(recipe_name), {}
+    recipe, found = recipes.find("standard"), {}
     for policy, name in (("float32", "float32"), ("mixed_bfloat16", "bfloat16")):
         keras.mixed_precision.set_global_policy(policy)
         model = build(recipe)
@@ -232,7 +222,7 @@ def all_layers(model):
         yield from all_layers(layer) if hasattr(layer, "layers") else [layer]
 
 
-NAMED = (laboratory, standard, fast, whole, predict, predict_light, smp, floor)
+NAMED = (laboratory, standard, fast, whole, predict, smp, floor)
 WORKERS = {function.__name__: function for function in NAMED}
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ SPEEDS = {
         "ONNX Runtime float32, batch 1": 60.0,
         "Keras float32, batch 32": 90.0,
     },
-    "predict_light": {"Keras float32, batch 1": 80.0, "Keras float32, batch 32": 360.0},
     "smp": {
         "train float32": 20.0,
         "train bfloat16": 50.0,
@@ -44,8 +43,6 @@ def ratios(speeds=SPEEDS, quality=QUALITY):
         ("training, images/s: U-Net trained whole / smp in its better precision", 0.5),
         ("prediction, batch 1: U-Net of standard / smp", 1.5),
         ("prediction, batch 32: U-Net of standard / smp", 0.5),
-        ("prediction, batch 1: U-Net of fast / smp", 2.0),
-        ("prediction, batch 32: U-Net of fast / smp", 2.0),
         ("distance to the floor, fast: time / arithmetic", 2.0),
     ],
 )
