@@ -5,6 +5,8 @@ from numbers import Real
 
 import numpy as np
 
+MOST = 200  # characters of a part of a value
+
 
 def as_array(value):
     """A value as a NumPy array of real numbers, or None."""
@@ -37,23 +39,23 @@ def call_text(name, function, case):
     )
 
 
-def short(value, most=200):
-    """A value as text: at most ``most`` characters of a part, and 5 times that of all."""
+def short(value):
+    """A value as text: at most ``MOST`` characters of a part, and 5 times that of all."""
     try:
-        return cut(parts(value, most), 5 * most)
+        return cut(parts(value), 5 * MOST)
     except Exception:  # nested without end
         return f"something of type {type(value).__name__}"
 
 
-def parts(value, most):
+def parts(value):
     """A value as text, each part of it cut."""
     if isinstance(value, tuple):
-        return f"({', '.join(parts(part, most) for part in value)})"
+        return f"({', '.join(map(parts, value))})"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {parts(part, most)}" for name, part in value.items())
+        return ", ".join(f"{name} {parts(part)}" for name, part in value.items())
     array = as_array(value) if not isinstance(value, str | bytes) else None
     if array is None or array.dtype == object:
-        return cut(text_of(value, repr), most)
+        return cut(text_of(value, repr), MOST)
     if array.size > 40:
         return f"{array.dtype} array of shape {array.shape}, from {array.min()} to {array.max()}"
     return str((np.round(array.astype(float), 4) if array.dtype.kind == "f" else array).tolist())

@@ -12,13 +12,11 @@ from labkit.check.answer import Answer
 from labkit.grade import collect, report
 from labkit.grade.container import select_backend
 from labkit.grade.grader import UNFINISHED, GradeResult, fingerprint, grade
-from labkit.grade.process import ENDED, Limits, Process
+from labkit.grade.process import ENDED, Process
 from labkit.grade.tasks import hidden_tasks, tasks_of
 
 
-def grade_class(
-    source, lab, to, hidden=None, jobs=2, limits=Limits(), no_container=False, forbidden=()
-):
+def grade_class(source, lab, to, hidden=None, jobs=2, no_container=False, forbidden=()):
     """Grade the notebooks in a folder or a ZIP; returns a ``GradeResult`` for each student.
 
     Writes grades.csv and report.html to ``to``. Results that the same code saved there before are
@@ -30,7 +28,6 @@ def grade_class(
         to: folder for results.
         hidden: a Python file with hidden checks for tasks of the lab.
         jobs: number of submissions graded at the same time.
-        limits: for each submission.
         no_container: run the notebooks without isolation if none is available.
         forbidden: full names, such as "sklearn.metrics"; a task that uses one is not correct.
 
@@ -49,9 +46,8 @@ def grade_class(
         by_file = dict(zip(files, submissions, strict=True))  # equal notebooks are graded once
 
         def result_of(file):
-            return load(file) or save(
-                file, grade(by_file[file], lab, hidden_by_number, limits, backend, forbidden)
-            )
+            options = {"hidden": hidden_by_number, "backend": backend, "forbidden": forbidden}
+            return load(file) or save(file, grade(by_file[file], lab, **options))
 
         graded = in_parallel(result_of, by_file, jobs)
         for file, result in graded.items():

@@ -79,7 +79,7 @@ def graded(monkeypatch):
     """The students whose notebooks are graded, without a container; Zoe's has a problem."""
     students = []
 
-    def grade(submission, *_):
+    def grade(submission, *_, **__):
         students.append(submission.student)
         time.sleep(0.3)  # so that a second grading would start before the first ends
         problem = "took longer than 900 s" if submission.student == "Zoe" else ""
@@ -145,7 +145,7 @@ def test_identical_notebooks_are_graded_once_and_both_listed(graded, write, tmp_
 def test_notebook_that_ended_its_process_is_graded_once_more(graded, write, tmp_path, monkeypatch):
     grade, problems = course.grade, ["it ended its process: it was killed", ""]
     monkeypatch.setattr(
-        course, "grade", lambda *arguments: replace(grade(*arguments), problem=problems.pop(0))
+        course, "grade", lambda one, *_, **__: replace(grade(one), problem=problems.pop(0))
     )
     write(GOOD, name="a.ipynb")
     (result,) = course.grade_class(tmp_path / "class", None, tmp_path / "graded")
