@@ -417,7 +417,8 @@ def write_table(rows, file):
 
 def run_apart(name, seed, on):
     """One run in a process of its own, so that the next one starts with its memory free."""
-    command = [sys.executable, "-m", "labkit.cli", "run", name, "--seed", str(seed), "--split", on]
+    command = [sys.executable, "-m", "labkit.cli", "run", name, "--seeds", str(seed)]
+    command += ["--split", on]
     print(f"{name}, seed {seed}:", flush=True)
     return subprocess.run(command).returncode
 

@@ -58,7 +58,7 @@ def test_info_shows_environment(folders, monkeypatch, capsys):
 
 @pytest.mark.parametrize("split", ["test", "validation"])
 def test_run_trains_recipe_and_adds_row(split, ledger, runs, capsys):
-    assert cli.main(["run", "laboratory", "--seed", "3", "--split", split]) == 0
+    assert cli.main(["run", "laboratory", "--seeds", "3", "--split", split]) == 0
     assert runs == [("laboratory", 3, split)]
     shown = capsys.readouterr().out
     assert "summary" in shown and "with_intervals" in shown
@@ -81,12 +81,12 @@ def test_queue_groups_by_seed_and_continues_after_failure(ledger, monkeypatch, c
 
     def run(command):
         commands.append(command[3:])
-        return SimpleNamespace(returncode=int(command[4:7] == ["laboratory", "--seed", "1"]))
+        return SimpleNamespace(returncode=int(command[4:7] == ["laboratory", "--seeds", "1"]))
 
     monkeypatch.setattr(cli.subprocess, "run", run)
     assert cli.main(["run", "laboratory", "quick", "--seeds", "1", "2"]) == 1
     queue = [(1, "laboratory"), (1, "quick"), (2, "laboratory"), (2, "quick")]
-    assert commands == [["run", r, "--seed", str(s), "--split", "test"] for s, r in queue]
+    assert commands == [["run", r, "--seeds", str(s), "--split", "test"] for s, r in queue]
     assert "1 of 4 runs failed: laboratory 1" in capsys.readouterr().err
 
 
@@ -188,7 +188,7 @@ def test_study_checks_backend_before_training(study, ledger, monkeypatch, capsys
         ([], 2, "usage: labkit"),
         (["dance"], 2, "usage: labkit"),
         (["run"], 2, "usage: labkit"),
-        (["run", "laboratory", "--seed", "x"], 2, "usage: labkit"),
+        (["run", "laboratory", "--seeds", "x"], 2, "usage: labkit"),
         (["--help"], 0, "info"),
     ],
 )

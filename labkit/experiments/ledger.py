@@ -205,7 +205,7 @@ def settings(row):
 
 def command(name, seed, on="test", backend="tensorflow"):
     """The command that repeats a run, from the repository's root."""
-    words = ["labkit run", name, "--seed", str(seed)]
+    words = ["labkit run", name, "--seeds", str(seed)]
     words += ["--split validation"] if on == "validation" else []
     prefix = [] if backend == "tensorflow" else [f"KERAS_BACKEND={backend}"]
     return " ".join(prefix + words)

@@ -57,9 +57,9 @@ def test_rows_of_recipe_are_current_and_sorted_by_seed(write_ledger):
     (row,) = ledger.rows("mine", "validation")
     assert row["validation"]["accuracy"] == 0.9
     assert [row["seed"] for row in ledger.rows("mine", on_backend="torch")] == [3]
-    with pytest.raises(ValueError, match="`labkit run none --seed 0`"):
+    with pytest.raises(ValueError, match="`labkit run none --seeds 0`"):
         ledger.rows("none")
-    with pytest.raises(ValueError, match="`KERAS_BACKEND=jax labkit run mine --seed 0`"):
+    with pytest.raises(ValueError, match="`KERAS_BACKEND=jax labkit run mine --seeds 0`"):
         ledger.rows("mine", on_backend="jax")
 
 
@@ -89,7 +89,7 @@ def test_row_of_renamed_recipe_has_its_new_name(write_ledger):
     assert ledger.superseded([old, other, new]) == [False, True, False]
     write_ledger(old, other, new)
     assert ledger.rows("plain") == [old] and ledger.rows("standard") == [new]
-    assert list(ledger.all_runs([old])["repeat it"]) == ["labkit run plain --seed 0"]
+    assert list(ledger.all_runs([old])["repeat it"]) == ["labkit run plain --seeds 0"]
     for row in (old, new):
         ledger.append({"started": "2026-01-01", **row}, ledger.study_file("cost"))
     assert list(ledger.study("cost")["recipe name"]) == ["plain", "standard"]
@@ -131,9 +131,9 @@ def test_all_runs_have_state_and_command():
     assert list(table["accuracy"]) == [0.4, 0.6, 0.5, 0.5]
     assert list(table["minutes"]) == [2.0] * 4
     assert list(table["repeat it"])[1:] == [
-        "labkit run mine --seed 0",
-        "KERAS_BACKEND=jax labkit run mine --seed 3",
-        "labkit run mine --seed 0 --split validation",
+        "labkit run mine --seeds 0",
+        "KERAS_BACKEND=jax labkit run mine --seeds 3",
+        "labkit run mine --seeds 0 --split validation",
     ]
 
 
