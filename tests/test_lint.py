@@ -1,7 +1,10 @@
 """The notebook linter: each rule, and notebooks without problems."""
 
+import json
+
 import lint
 import nbformat
+import notebooks
 import paths
 import pytest
 import tidy
@@ -83,6 +86,18 @@ def test_words_that_the_page_omits_do_not_count():
     shown = new_markdown_cell("one [two](three.md)\n\n## Check yourself\n\nsix")
     omitted = new_markdown_cell("seven", metadata={"tags": ["remove-cell", "text-4.1"]})
     assert lint.count_words(new_notebook(cells=[shown, code_cell("x = 1"), omitted])) == 6
+
+
+def test_cells_without_ids_get_them():
+    older = json.loads(notebook_text(*GOOD)) | {"nbformat_minor": 0}
+    for cell in older["cells"]:
+        del cell["id"]
+    (problem,) = lint.problems(json.dumps(older))
+    assert problem.startswith("it is not tidy")
+    tidied = tidy.tidy_text(json.dumps(older))
+    assert lint.problems(tidied) == []
+    ids = [cell["id"] for cell in json.loads(tidied)["cells"]]
+    assert ids == [cell.id for cell in notebooks.parse(json.dumps(older)).cells]
 
 
 def test_long_cells_are_limited_to_one_in_ten():

@@ -11,8 +11,7 @@ import re
 import statistics
 import sys
 
-import nbformat
-from notebooks import code_cells
+from notebooks import code_cells, parse
 from tidy import CHECKED, read_texts, tidy_text
 
 # Limits for the lines of code cells: of one cell, of the median, and of the 90th percentile.
@@ -31,7 +30,7 @@ TIME = re.compile(r"\*\*Time:\*\* about (\d+) minutes to read")
 
 def problems(text):
     """Return the broken rules of a notebook, given as the text of its file."""
-    notebook = nbformat.reads(text, as_version=4)
+    notebook = parse(text)
     found = [problem for rule in RULES for problem in rule(notebook)]
     if tidy_text(text) != text:
         found.append("it is not tidy: run python book/_tools/tidy.py")

@@ -59,7 +59,19 @@ def source(name):
     """Return a notebook without outputs; a lab is generated from its chapter."""
     if name.startswith("labs/"):
         return labs.lab(name.removeprefix("labs/"))
-    return nbformat.read(paths.BOOK / f"{name}.ipynb", as_version=4)
+    return parse((paths.BOOK / f"{name}.ipynb").read_text(encoding="utf-8"))
+
+
+def parse(text):
+    """Return a notebook from the text of its file; cells without an id get one.
+
+    Editors that write an older format, such as Google Colab, save no ids.
+    """
+    notebook = nbformat.reads(text, as_version=4)
+    for number, cell in enumerate(notebook.cells):
+        cell.setdefault("id", f"cell-{number}")
+    notebook.nbformat_minor = 5  # the first with ids
+    return notebook
 
 
 def code_cells(notebook):

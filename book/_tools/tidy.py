@@ -37,7 +37,7 @@ def tidy(notebook):
 
 def tidy_text(text):
     """Return the text of a notebook's file, tidied."""
-    return nbformat.writes(tidy(nbformat.reads(text, as_version=4))) + "\n"
+    return nbformat.writes(tidy(notebooks.parse(text))) + "\n"
 
 
 def read_texts(names):
