@@ -1,6 +1,6 @@
 """Run all benchmarks of the course and print ratios with their range.
 
-    python -m benchmarks            about 20 minutes on 2 cores of an idle machine
+    python -m benchmarks            20 to 45 minutes on 2 cores of an idle machine
     python -m benchmarks --record   also keeps the result for the page on performance
 
 Needs the real dataset. Compares with segmentation_models.pytorch if the Python of the environment
@@ -77,11 +77,18 @@ def peer_versions():
 
 def speed_round():
     """Return the images per second of every worker."""
-    found = {name: run_worker(name) for name in workers.WORKERS if name not in ("smp", "floor")}
-    try:
-        found["smp"] = run_worker("smp", PEER_PYTHON)
-    except subprocess.CalledProcessError as error:
-        print(f"smp was not measured: {error.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+    found = {}
+    for name in workers.WORKERS:
+        python = PEER_PYTHON if name.startswith("smp") else sys.executable
+        try:
+            if name != "floor":
+                found[name] = run_worker(name, python)
+        except subprocess.CalledProcessError as error:
+            if not name.startswith("smp"):
+                raise
+            print(
+                f"{name} was not measured: {error.stderr.strip().splitlines()[-1]}", file=sys.stderr
+            )
     return found
 
 
@@ -143,25 +150,22 @@ def time_to_quality(one):
     return (first + 9 * second) / sum(one["quality"]["fast"]["seconds"])
 
 
-def training_over_peer(one):
-    """Return the ratio of training rates to the faster precision of smp; None without smp."""
-    if "smp" not in one:
-        return None
-    return one["whole"]["train"] / max(one["smp"]["train float32"], one["smp"]["train bfloat16"])
+def over_peer(size, kind):
+    """Return a function that compares rates with smp's, for images of ``size`` in the encoder.
 
+    Each side has the fastest of its precisions and runtimes; the ratio is None without smp.
 
-def prediction_over_peer(count):
-    """Return a function that compares prediction rates for a batch size with those of smp.
-
-    Each side has the fastest of its precisions and runtimes.
+    Args:
+        size: 128 or 256.
+        kind: "train", "batch 1" or "batch 32", as in the names of the rates.
     """
 
     def ratio(one):
-        if "smp" not in one:
+        if f"smp_{size}" not in one:
             return None
         ours, theirs = (
-            max(rate for way, rate in one[name].items() if way.endswith(f"batch {count}"))
-            for name in ("predict", "smp")
+            max(rate for way, rate in one[f"{name}_{size}"].items() if kind in way.split(", "))
+            for name in ("unet", "smp")
         )
         return ours / theirs
 
@@ -183,9 +187,12 @@ def over_floor(name):
 
 COMPARISONS = {
     "time to the laboratory work's quality: laboratory / fast": time_to_quality,
-    "training, images/s: U-Net trained whole / smp in its better precision": training_over_peer,
-    "prediction, batch 1: U-Net of standard / smp": prediction_over_peer(1),
-    "prediction, batch 32: U-Net of standard / smp": prediction_over_peer(32),
+    "training at 128 pixels: U-Net / smp": over_peer(128, "train"),
+    "training at 256 pixels: U-Net / smp": over_peer(256, "train"),
+    "prediction at 128 pixels, batch 1: U-Net / smp": over_peer(128, "batch 1"),
+    "prediction at 128 pixels, batch 32: U-Net / smp": over_peer(128, "batch 32"),
+    "prediction at 256 pixels, batch 1: U-Net / smp": over_peer(256, "batch 1"),
+    "prediction at 256 pixels, batch 32: U-Net / smp": over_peer(256, "batch 32"),
     "distance to the floor, laboratory: time / arithmetic": over_floor("laboratory"),
     "distance to the floor, standard: time / arithmetic": over_floor("standard"),
     "distance to the floor, fast: time / arithmetic": over_floor("fast"),

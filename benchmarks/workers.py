@@ -26,11 +26,11 @@ def rate(step, images, seconds=SECONDS):
     return calls * images / (time.perf_counter() - start)
 
 
-def batch(count):
+def batch(count, size=SIZE):
     """Return ``count`` random images and masks."""
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
-    return images, rng.integers(0, 3, (count, SIZE, SIZE, 1), np.uint8)
+    images = rng.integers(0, 256, (count, size, size, 3), np.uint8)
+    return images, rng.integers(0, 3, (count, size, size, 1), np.uint8)
 
 
 # --- labkit, TensorFlow --------------------------------------------------------------------------
@@ -70,37 +70,42 @@ def fast():
     return training("fast")
 
 
-def whole():
-    """Measure training of the course's whole U-Net as the peer trains: AdamW, batches of 32."""
+def unet_128():
+    """Measure the plain U-Net, whose encoder sees images of 128 pixels."""
+    from labkit.models.unet import PLAIN
+
+    return unet(**PLAIN)
+
+
+def unet_256():
+    """Measure the course's U-Net, which enlarges them to 256."""
+    return unet()
+
+
+def unet(**options):
+    """Measure a U-Net as the peer: training of all weights with AdamW in batches of 32, and
+    prediction by Keras in float32 and bfloat16 and by ONNX Runtime."""
     import keras
 
     from labkit import losses
-    from labkit.models.unet import PLAIN, unet_model
+    from labkit.models.unet import unet_model
 
-    model = unet_model(weights="imagenet", fine_tune=True, **PLAIN)
-    model.compile(keras.optimizers.AdamW(1e-3), losses.CrossEntropy(), jit_compile=False)
-    data = batch(BATCH)
-    return {"train": rate(lambda: model.train_on_batch(*data), BATCH)}
-
-
-def predict():
-    """Measure prediction with the course's U-Net: Keras in float32 and bfloat16, ONNX Runtime."""
-    import keras
-
-    from labkit.experiments import recipes
-
-    recipe, found = recipes.find("standard"), {}
-    for policy, name in (("float32", "float32"), ("mixed_bfloat16", "bfloat16")):
+    found = {}
+    for policy, name in (("mixed_bfloat16", "bfloat16"), ("float32", "float32")):
         keras.mixed_precision.set_global_policy(policy)
-        model = build(recipe)
+        model = unet_model(weights=None, fine_tune=True, **options)
+        model.compile(keras.optimizers.AdamW(1e-3), losses.CrossEntropy(), jit_compile=False)
+        data = batch(BATCH)
+        found[f"Keras {name}, train"] = rate(
+            lambda model=model, data=data: model.train_on_batch(*data), BATCH
+        )
         for count in (1, BATCH):
             images = batch(count)[0]
             found[f"Keras {name}, batch {count}"] = rate(
                 lambda model=model, images=images: model.predict_on_batch(images), count
             )
     if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("tf2onnx"):
-        keras.mixed_precision.set_global_policy("float32")
-        found |= predict_onnx(build(recipe))
+        found |= predict_onnx(model)
     return found
 
 
@@ -128,7 +133,15 @@ def predict_onnx(model):
 # --- the peer: segmentation_models.pytorch -------------------------------------------------------
 
 
-def smp():
+def smp_128():
+    return smp(128)
+
+
+def smp_256():
+    return smp(256)
+
+
+def smp(size):
     """Measure training and prediction of ``Unet("mobilenet_v2")`` in float32 and bfloat16."""
     import torch
 
@@ -138,7 +151,7 @@ def smp():
     found = {}
     for name, enabled in (("float32", False), ("bfloat16", True)):
         lower = torch.autocast("cpu", torch.bfloat16, enabled=enabled)
-        images, masks = torch_batch(BATCH)
+        images, masks = torch_batch(BATCH, size)
 
         def step(lower=lower, images=images, masks=masks):
             with lower:
@@ -148,11 +161,11 @@ def smp():
             optimizer.step()
 
         model.train()
-        found[f"train {name}"] = rate(step, BATCH)
+        found[f"{name}, train"] = rate(step, BATCH)
         model.eval()
         with torch.inference_mode(), lower:
             for count in (1, BATCH):
-                images, _ = torch_batch(count)
+                images, _ = torch_batch(count, size)
                 found[f"{name}, batch {count}"] = rate(lambda x=images: model(x), count)
     return found
 
@@ -173,11 +186,11 @@ def smp_unet():
     return model.to(memory_format=torch.channels_last)
 
 
-def torch_batch(count):
+def torch_batch(count, size):
     """Return ``batch`` as tensors: float images and integer masks."""
     import torch
 
-    images, masks = batch(count)
+    images, masks = batch(count, size)
     images = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     masks = torch.from_numpy(masks[..., 0]).long()
     return images.contiguous(memory_format=torch.channels_last), masks
@@ -222,7 +235,7 @@ def all_layers(model):
         yield from all_layers(layer) if hasattr(layer, "layers") else [layer]
 
 
-NAMED = (laboratory, standard, fast, whole, predict, smp, floor)
+NAMED = (laboratory, standard, fast, unet_128, smp_128, unet_256, smp_256, floor)
 WORKERS = {function.__name__: function for function in NAMED}
 
 if __name__ == "__main__":

@@ -11,20 +11,24 @@ from benchmarks import workers
 from labkit.analysis import probes
 from labkit.models.unet import unet_model
 
+UNET = {
+    "Keras float32, train": 25.0,
+    "Keras float32, batch 1": 30.0,
+    "ONNX Runtime float32, batch 1": 60.0,
+    "Keras float32, batch 32": 90.0,
+}
+SMP = {
+    "float32, train": 20.0,
+    "bfloat16, train": 50.0,
+    "float32, batch 1": 40.0,
+    "float32, batch 32": 100.0,
+    "bfloat16, batch 32": 180.0,
+}
 SPEEDS = {
-    **{name: {"train": 25.0} for name in ("laboratory", "standard", "fast", "whole")},
-    "predict": {
-        "Keras float32, batch 1": 30.0,
-        "ONNX Runtime float32, batch 1": 60.0,
-        "Keras float32, batch 32": 90.0,
-    },
-    "smp": {
-        "train float32": 20.0,
-        "train bfloat16": 50.0,
-        "float32, batch 1": 40.0,
-        "float32, batch 32": 100.0,
-        "bfloat16, batch 32": 180.0,
-    },
+    **{name: {"train": 25.0} for name in ("laboratory", "standard", "fast")},
+    **{"unet_128": UNET, "smp_128": SMP},
+    "unet_256": {name: rate / 2 for name, rate in UNET.items()},
+    "smp_256": {name: rate / 4 for name, rate in SMP.items()},
 }
 FAST = {"seconds": [12.0, 8.0], "accuracy": 0.9, "mean IoU": 0.74}
 QUALITY = {"laboratory": {"seconds": [14.0, 10.0]}, "fast": FAST}
@@ -40,9 +44,9 @@ def ratios(speeds=SPEEDS, quality=QUALITY):
     ("title", "ratio"),
     [
         (TIME, (14 + 9 * 10) / 20),
-        ("training, images/s: U-Net trained whole / smp in its better precision", 0.5),
-        ("prediction, batch 1: U-Net of standard / smp", 1.5),
-        ("prediction, batch 32: U-Net of standard / smp", 0.5),
+        ("training at 128 pixels: U-Net / smp", 0.5),
+        ("prediction at 128 pixels, batch 1: U-Net / smp", 1.5),
+        ("prediction at 256 pixels, batch 32: U-Net / smp", 1.0),
         ("distance to the floor, fast: time / arithmetic", 2.0),
     ],
 )
@@ -53,7 +57,7 @@ def test_ratios(title, ratio):
 def test_comparisons_without_result_are_omitted():
     missed = {**QUALITY, "fast": {**FAST, "mean IoU": 0.73}}
     assert ratios().keys() - ratios(quality=missed).keys() == {TIME}
-    without_peer = ratios({name: value for name, value in SPEEDS.items() if name != "smp"})
+    without_peer = ratios({name: value for name, value in SPEEDS.items() if "smp" not in name})
     assert TIME in without_peer and not any("smp" in title for title in without_peer)
 
 
