@@ -148,7 +148,7 @@ def smp(size):
     model = smp_unet()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
     loss = torch.nn.CrossEntropyLoss()
-    found = {}
+    found = {"million multiply-adds": torch_multiply_adds(model, size) / 1e6}
     for name, enabled in (("float32", False), ("bfloat16", True)):
         lower = torch.autocast("cpu", torch.bfloat16, enabled=enabled)
         images, masks = torch_batch(BATCH, size)
@@ -184,6 +184,24 @@ def smp_unet():
 
     model = segmentation_models_pytorch.Unet("mobilenet_v2", encoder_weights=None, classes=3)
     return model.to(memory_format=torch.channels_last)
+
+
+def torch_multiply_adds(model, size):
+    """Count the multiplications of a model's convolutions for one image."""
+    import torch
+
+    counts = []
+
+    def count(layer, inputs, output):
+        counts.append(output.numel() * layer.weight[0].numel())
+
+    layers = [layer for layer in model.modules() if isinstance(layer, torch.nn.Conv2d)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    with torch.inference_mode():
+        model.eval()(torch_batch(1, size)[0])
+    for hook in hooks:
+        hook.remove()
+    return sum(counts)
 
 
 def torch_batch(count, size):
