@@ -99,14 +99,23 @@ def test_citation_shows_authors_and_year(key, words):
 
 
 def test_separate_solutions_publish_labs(tmp_path, monkeypatch):
-    config = (paths.ROOT / "_config.yml").read_text(encoding="utf-8")
-    (tmp_path / "_config.yml").write_text(config.replace("solutions: folded", "solutions: apart"))
+    chapter, lab, other = map(published, ("04_metrics", "labs/04_metrics", "01_theory"))
+    for name in ("_config.yml", "_toc.yml"):
+        text = (paths.ROOT / name).read_text(encoding="utf-8")
+        (tmp_path / name).write_text(text.replace("solutions: folded", "solutions: apart"))
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     made = publish.published("04_metrics", ADDRESS, COMMIT)
-    assert made.cells[2:] == published("labs/04_metrics").cells[2:]
-    assert made.cells[2:] != published("04_metrics").cells[2:]
-    made = publish.published("01_theory", ADDRESS, COMMIT)  # has no lab
-    assert made == published("01_theory")
+    assert made.cells[2:] == lab.cells[2:] != chapter.cells[2:]
+    assert publish.published("01_theory", ADDRESS, COMMIT) == other  # has no lab
+    chapters = [notebooks.source(name) for name in notebooks.all_names()]
+    solutions = {cell.source for chapter in chapters for cell in chapter.cells if is_task(cell)}
+    for name in notebooks.all_names():
+        made = publish.published(name, ADDRESS, COMMIT)
+        assert not solutions.intersection(cell.source for cell in made.cells), name
+
+
+def is_task(cell):
+    return any(tag.startswith("task-") for tag in cell.metadata.get("tags", []))
 
 
 # --- git -----------------------------------------------------------------------------------------

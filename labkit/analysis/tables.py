@@ -47,6 +47,14 @@ def interval(values, seed=0, draws=1000):
     return float(values.mean()), float(low), float(high)
 
 
+def verdict(low, high):
+    """A text: what the 95 % interval of a correlation with IoU or of a difference in IoU shows."""
+    if low <= 0 <= high:
+        return "no direction is shown"
+    direction = "higher" if low > 0 else "lower"
+    return f"more goes with {direction} IoU"
+
+
 def by_group(rows, group, score="pet IoU"):
     """Mean score of each group with its bootstrap interval, lowest mean first.
 
