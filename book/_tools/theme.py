@@ -2,13 +2,16 @@
 
 import html
 import os
+import re
 
 import address as addresses
 import notebooks
+from bs4 import BeautifulSoup
 from docutils import nodes
 
 TOGGLE = '<summary aria-label="Pages of this section">'
 PICTURE = "_static/first-masks.webp"
+TABLE = re.compile(r'<table border="1" class="dataframe">.*?</table>', re.DOTALL)
 
 
 def setup(app):
@@ -16,6 +19,7 @@ def setup(app):
     app.connect("html-page-context", named_toggles, priority=900)  # after the theme's own
     app.connect("html-page-context", part_above_title)
     app.connect("html-page-context", card_for_links)
+    app.connect("html-page-context", texts_in_tables)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -54,3 +58,24 @@ def card_for_links(app, pagename, templatename, context, doctree):
         tags["image"] = f"{addresses.find(address).site}/{PICTURE}"
     for name, content in tags.items():
         context["metatags"] += f'<meta property="og:{name}" content="{html.escape(content)}">\n'
+
+
+def texts_in_tables(app, pagename, templatename, context, doctree):
+    """Mark the columns of pandas tables that hold texts: numbers are right-aligned, texts not."""
+    if body := context.get("body"):
+        context["body"] = TABLE.sub(lambda found: mark_texts(found[0]), body)
+
+
+def mark_texts(table):
+    """Give the class "text" to the cells of each column in which a cell starts with a letter."""
+    table = BeautifulSoup(table, "html.parser")
+    rows = [row("td") for row in table.tbody("tr")]
+    count = len(rows[0]) if rows else 0
+    headings = table("tr")[0]("th")[-count:]  # the first ones are of the index
+    if not any(heading.get("colspan") for heading in headings):
+        for heading, *cells in zip(headings, *rows, strict=True):
+            contents = {cell.text.strip() for cell in cells} - {"NaN", "inf"}
+            if any(text[:1].isalpha() for text in contents):
+                for cell in (heading, *cells):
+                    cell["class"] = "text"
+    return str(table)
