@@ -1,7 +1,7 @@
 # make book            execute what is stale, render what changed; the pages are in _build/html
 # make book CHAPTER=04 the same for one chapter
-# make test            lint, every notebook in its shortest profile, unit tests
-# make test-all        the same with the slow tests
+# make test            lint, most notebooks in their shortest profile, unit tests
+# make test-all        the same with all notebooks, all labs and the slow tests
 # make lint            ruff, and the style of notebooks
 # make labs            the labs, made from the chapters, into book/labs
 # make clean           remove what the others made, .venv included

@@ -218,9 +218,8 @@
   find("#photo-load").onclick = load;
   find("#photo-file").onchange = ({ target }) => take(target.files);
   find("#photo-result").oninput = look;
-  const area = find("#photo-choose").parentElement;
-  area.ondragover = (event) => event.preventDefault();
-  area.ondrop = (event) => {
+  document.ondragover = (event) => event.preventDefault();
+  document.ondrop = (event) => {
     event.preventDefault();
     take(event.dataTransfer.files);
   };
