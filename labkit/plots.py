@@ -97,7 +97,7 @@ def show_findings(findings, *splits, num=6):
     rows = findings.dropna(subset="index").drop_duplicates(["split", "index"]).head(num)
     if len(rows) == 0:
         raise ValueError("no finding concerns an image: there is nothing to show")
-    figure, axes = new_figure(-(-len(rows) // 2), 4, height=1.9, squeeze=False)
+    figure, axes = new_figure(-(-len(rows) // 2), 4, height=2.4, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
     pairs = axes.reshape(-1, 2)
@@ -170,7 +170,8 @@ def _legend(figure, colors):
     swatches = [
         Patch(facecolor=color, edgecolor="black", label=label) for label, color in colors.items()
     ]
-    figure.legend(handles=swatches, loc="outside lower center", ncols=3, frameon=False, fontsize=11)
+    options = {"ncols": 4 if len(colors) == 4 else 3, "frameon": False, "fontsize": 11}
+    figure.legend(handles=swatches, loc="outside lower center", columnspacing=1, **options)
 
 
 def training_curves(history, keys=("loss", "mean_iou")):

@@ -12,6 +12,7 @@ from docutils import nodes
 TOGGLE = '<summary aria-label="Pages of this section">'
 PICTURE = "_static/first-masks.webp"
 TABLE = re.compile(r'<table border="1" class="dataframe">.*?</table>', re.DOTALL)
+STYLE = re.compile(r"<style scoped>.*?</style>", re.DOTALL)
 
 
 def setup(app):
@@ -61,9 +62,12 @@ def card_for_links(app, pagename, templatename, context, doctree):
 
 
 def texts_in_tables(app, pagename, templatename, context, doctree):
-    """Mark the columns of pandas tables that hold texts: numbers are right-aligned, texts not."""
+    """Mark the columns of pandas tables that hold texts: numbers are right-aligned, texts not.
+
+    The style that pandas adds to some tables would apply to all tables of the page.
+    """
     if body := context.get("body"):
-        context["body"] = TABLE.sub(lambda found: mark_texts(found[0]), body)
+        context["body"] = TABLE.sub(lambda found: mark_texts(found[0]), STYLE.sub("", body))
 
 
 def mark_texts(table):

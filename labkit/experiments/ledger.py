@@ -282,7 +282,7 @@ def paired(first, second, names=MAIN_SCORES, on="test"):
         },
         index=list(names),
     )
-    table["mean"] = table.mean(axis=1)
+    table.insert(0, "mean", table.mean(axis=1))
     return table
 
 

@@ -150,8 +150,8 @@ def test_paired_differences_by_seed():
     first = [make_row(seed=seed, value=0.5 + seed / 10) for seed in (0, 1, 3)]
     second = [make_row(seed=seed, value=0.6 + seed / 5) for seed in (1, 0)]
     table = ledger.paired(first, second, NAMES)
-    assert list(table.columns) == ["seed 0", "seed 1", "mean"]
-    assert list(table.loc["accuracy"]) == pytest.approx([0.1, 0.2, 0.15])
+    assert list(table.columns) == ["mean", "seed 0", "seed 1"]
+    assert list(table.loc["accuracy"]) == pytest.approx([0.15, 0.1, 0.2])
     with pytest.raises(ValueError, match=r"\[3\] and \[0, 1\]"):
         ledger.paired(first[2:], second)
 
