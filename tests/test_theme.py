@@ -27,3 +27,11 @@ def test_numbers_and_empty_tables_are_not_marked():
 def test_headings_over_several_columns_leave_a_table_as_it_is():
     columns = pd.MultiIndex.from_product([["x"], ["a", "b"]])
     assert marked(pd.DataFrame([["one", "two"]], columns=columns)) == []
+
+
+def test_style_of_a_table_does_not_reach_the_others():
+    table = pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_product([["x"], ["a", "b"]]))
+    context = {"body": table._repr_html_()}
+    assert "<style" in context["body"]
+    theme.texts_in_tables(None, None, None, context, None)
+    assert "<style" not in context["body"] and "<td>2</td>" in context["body"]
