@@ -3,22 +3,27 @@
 import base64
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from functools import partial
+from unittest.mock import Mock
 
 import execute
+import kernel
 import keys
 import nbformat
 import paths
 import pytest
 import store
+from jupyter_client import AsyncKernelManager
+from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from settings import Settings
 
 SETTINGS = Settings({"profile": "smoke", "data": "synthetic"}, dict(os.environ))
 README = paths.ROOT / "README.md"
-KERNEL = paths.ROOT / "book/_tools/kernel.py"
 FILES = {
     "book/one.ipynb": "",
     "labkit/__init__.py": '"""A package."""',
@@ -232,6 +237,23 @@ def is_alive(pid):
     return not os.path.exists(status) or open(status).read().rsplit(")")[-1].split()[0] != "Z"
 
 
+@pytest.mark.parametrize("failures", [1, 2])
+def test_kernel_whose_port_is_taken_starts_again_once(monkeypatch, capsys, course_root, failures):
+    class Manager(AsyncKernelManager):
+        def __init__(self, **options):
+            super().__init__(stdin_port=ports.pop(0), cache_ports=False, **options)
+
+    path = course_root / "one.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("1", id="one")]), path)
+    client = partial(NotebookClient, kernel_manager_class=Manager)
+    monkeypatch.setattr(kernel, "NotebookClient", client)
+    monkeypatch.setattr("nbclient.client.atexit", Mock())  # otherwise complains when pytest ends
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ports = [server.getsockname()[1]] * failures + [0]
+        kernel.main(path, path, course_root)
+    assert ("Kernel died" in capsys.readouterr().out) == (failures == 2)
+
+
 def test_figures_are_sharp(course_root, tmp_path):
     """Two pixels for each pixel of the page, with the width in the page's pixels."""
     code = (
@@ -241,7 +263,7 @@ def test_figures_are_sharp(course_root, tmp_path):
     path = course_root / "figure.ipynb"
     nbformat.write(new_notebook(cells=[cell]), path)
     done = subprocess.run(
-        [sys.executable, KERNEL, path, path, course_root],
+        [sys.executable, kernel.__file__, path, path, course_root],
         capture_output=True,
         text=True,
         check=True,

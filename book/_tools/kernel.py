@@ -18,7 +18,7 @@ from pathlib import Path
 import nbformat
 import paths
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
 CELL_TIMEOUT = 900  # seconds: training on two cores takes minutes
 # Code of the first cell: records the files that are opened.
@@ -56,11 +56,10 @@ def main(path, output, folder):
     record, show = (nbformat.v4.new_code_cell(code) for code in codes)
     notebook.cells = [record, *cells, show]
     try:
-        # TensorFlow's log goes to standard error.
-        new_client(notebook, folder, times).execute(stderr=subprocess.DEVNULL)
+        execute(notebook, folder, times)
     except CellExecutionError as error:
         return report(**last_cell(notebook), error=f"{error.ename}: {error.evalue}")
-    except (CellTimeoutError, DeadKernelError) as error:
+    except (CellTimeoutError, RuntimeError) as error:  # RuntimeError: the kernel died
         return report(**last_cell(notebook), error=str(error))
     except AssertionError:  # of jupyter_client, if the kernel dies between two messages
         return report(**last_cell(notebook), error="Kernel died")
@@ -75,6 +74,20 @@ def main(path, output, folder):
         cells={cell.id: times[cell.id] for cell in cells if cell.id in times},
         **loaded,
     )
+
+
+def execute(notebook, folder, times):
+    """Execute a notebook, with a second kernel if the first one does not start.
+
+    Kernels that start at the same moment can choose the same port, and then one of them dies.
+    """
+    log = subprocess.DEVNULL  # TensorFlow writes to standard error
+    try:
+        new_client(notebook, folder, times).execute(stderr=log)
+    except RuntimeError:
+        if times:  # it started and then died
+            raise
+        new_client(notebook, folder, times).execute(stderr=log)
 
 
 def new_client(notebook, folder, times):
