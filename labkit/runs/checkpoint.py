@@ -157,7 +157,8 @@ class Checkpoint(keras.callbacks.Callback):
         self._check_loss(logs)
         for key, value in {**logs, "seconds": time.perf_counter() - self.started}.items():
             self.history.setdefault(key, []).append(value)
-        self._save_epoch(best=logs[self.best_by] >= max(self.history[self.best_by]))
+        scores = self.history[self.best_by]
+        self._save_epoch(best=scores.index(max(scores)) == epoch)
 
     def on_train_end(self, logs=None):
         """Save the result, which averaging or a callback may have changed since the last epoch."""

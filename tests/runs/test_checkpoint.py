@@ -271,6 +271,12 @@ def test_averaged_weights_are_validated_and_returned():
     np.testing.assert_allclose(model.get_weights()[0], seen[best], rtol=1e-4, atol=1e-6)
 
 
+def test_first_of_equal_epochs_is_the_best():
+    run = train(optimizer=keras.optimizers.SGD(0.0), epochs=2)
+    assert len(set(run.history["val_mean_iou"])) == 1
+    assert run.best_weights.name == "best-1.weights.h5"
+
+
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_best_weights_are_those_that_were_validated(policy):
     keras.mixed_precision.set_dtype_policy(policy)
