@@ -4,6 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from tests import gpu
@@ -57,6 +58,28 @@ def test_run_uses_full_profile_and_reads_records(monkeypatch):
     result = gpu.run("05_training")
     assert (result.name, result.log, result.records) == ("05_training", "a cell failed", [ON_GPU])
     assert result.trains
+
+
+@pytest.mark.parametrize(("backend", "skipped"), [("tensorflow", 0), ("torch", 1)])
+def test_other_backends_do_not_write_litert(backend, skipped, monkeypatch):
+    def nbval(command, **options):
+        cells = nbformat.read(command[-1], as_version=4).cells
+        tagged = [cell for cell in cells if "nbval-skip" in cell.metadata.get("tags", [])]
+        assert len(tagged) == skipped and all(".tflite" in cell.source for cell in tagged)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr("keras.backend.backend", lambda: backend)
+    monkeypatch.setattr(subprocess, "run", nbval)
+    assert not gpu.run("09_own").log
+
+
+@pytest.mark.parametrize(("backend", "count"), [("tensorflow", 0), ("torch", 2)])
+def test_other_backends_do_not_run_notebooks_about_tensorflow(backend, count, monkeypatch, capsys):
+    monkeypatch.setattr("keras.backend.backend", lambda: backend)
+    monkeypatch.setattr("labkit.profile.device", lambda: "GPU")
+    monkeypatch.setattr(gpu, "run", lambda name: gpu.Result(name, 61.4, records=[ON_GPU]))
+    assert gpu.main() == 0
+    assert capsys.readouterr().out.count("not run: it is about TensorFlow") == count
 
 
 def test_timeout_is_a_fault(monkeypatch):

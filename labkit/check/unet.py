@@ -9,7 +9,7 @@ import re
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 from labkit.check.answer import NotDone
 from labkit.check.engine import task
@@ -78,7 +78,7 @@ def momentum_of(block, pixels):
     steps = []
     for _ in range(2):
         block(pixels, training=True)
-        steps.append([np.array(weight) for weight in block.non_trainable_weights])
+        steps.append([ops.convert_to_numpy(weight) for weight in block.non_trainable_weights])
     for first, second in zip(*steps, strict=True):
         if first.ndim == 1 and np.abs(first).max() < 0.5:  # a mean starts at 0, a variance at 1
             return f"{round(float(first @ second / (first @ first)) - 1, 3)}"
@@ -92,7 +92,7 @@ def reach(block):
             weight.assign(np.ones(weight.shape))
     pixels = np.zeros((2, 6, 6, 1), "float32")
     pixels[1, 3, 3] = 1
-    without, with_pixel = np.asarray(block(pixels, training=False))
+    without, with_pixel = ops.convert_to_numpy(block(pixels, training=False))
     rows, columns = np.nonzero(np.any(with_pixel != without, axis=-1))
     return f"{len(set(rows.tolist()))}x{len(set(columns.tolist()))}"
 
@@ -230,7 +230,7 @@ def outputs_of(model, taps):
         tap = np.repeat(random.normal(size=(1, *shape)), len(taps) + 1, axis=0)
         tap[number] += 1
         inputs.append(tap.astype("float32"))
-    return np.asarray(model(inputs, training=False))
+    return ops.convert_to_numpy(model(inputs, training=False))
 
 
 def mismatch(error):
