@@ -51,7 +51,11 @@ def browser():
 def view(request, browser):
     """A tab of the browser without a network, and what went wrong in it."""
     scheme, width = VIEWS[request.param]
-    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
+    context = browser.new_context(
+        color_scheme=scheme,
+        viewport={"width": width, "height": 900},
+        reduced_motion="reduce",  # a color that is still changing has another contrast
+    )
     tab, problems = context.new_page(), []
 
     def stop_requests(route):
